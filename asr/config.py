@@ -1,0 +1,296 @@
+"""Settings: frozen, validated, read from TOML. An unknown key is an error, never ignored.
+
+A recipe is a TOML file with one table per stage, in the order in which data flows; every key has a default except
+`data.train`. `Recipe` is the whole file; a model bundle keeps the tables that inference needs.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from asr.errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Count = Annotated[int, Field(ge=0)]
+PositiveCount = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+
+
+class Settings(BaseModel):
+    """Base of every table: immutable, and strict about keys and numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+class DataConfig(Settings):
+    """Manifests, relative to the recipe file. `dev` steers early stopping; `test` is scored once, at the end."""
+
+    train: tuple[str, ...] = Field(min_length=1)
+    dev: str | None = None
+    test: str | None = None
+    min_seconds: NonNegative = 0.1
+    max_seconds: Positive = 30.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_train_manifest_is_a_list_of_one(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("train"), str):
+            return {**values, "train": (values["train"],)}
+        return values
+
+    @model_validator(mode="after")
+    def _seconds_in_order(self) -> Self:
+        if self.min_seconds >= self.max_seconds:
+            raise ValueError(f"min_seconds {self.min_seconds} must be less than max_seconds {self.max_seconds}")
+        return self
+
+
+class FeatureConfig(Settings):
+    """Log-mel spectrogram. Travels inside the model bundle, so training and inference cannot disagree."""
+
+    sample_rate: Annotated[int, Field(ge=1000)] = 16000
+    bins: PositiveCount = 80
+    window_seconds: Positive = 0.025
+    hop_seconds: Positive = 0.010
+    low_hz: NonNegative = 20.0
+    high_hz: Positive | None = None
+    """Upper edge of the highest mel filter; None is half the sample rate."""
+    normalization: Literal["utterance", "global", "none"] = "utterance"
+    """Zero mean and unit variance per bin: over each utterance, or over the training set (what streaming needs)."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        nyquist = self.sample_rate / 2
+        if not self.low_hz < (self.high_hz or nyquist) <= nyquist:
+            raise ValueError(f"need low_hz < high_hz <= {nyquist:g} (half of sample_rate)")
+        if self.hop_seconds > self.window_seconds:
+            raise ValueError("hop_seconds must not exceed window_seconds, or samples between windows are never seen")
+        return self
+
+
+class TextConfig(Settings):
+    """How transcripts are normalised, always after Unicode NFC. Recorded in the bundle and named beside every score."""
+
+    case: Literal["lower", "upper", "keep"] = "lower"
+    punctuation: Literal["drop", "keep"] = "drop"
+    """`drop` turns every punctuation mark and symbol into a space, except those in `keep` and hyphens inside words."""
+    keep: str = "'"
+    replace: dict[str, str] = Field(default_factory=dict)
+    """Literal replacements, made first and in the given order, e.g. {"&" = " and "}."""
+    drop: str = ""
+    """Characters deleted without trace, e.g. combining marks that the corpus uses inconsistently."""
+
+
+class TokenizerConfig(Settings):
+    """The vocabulary. `characters` empty means: every character of the normalised training transcripts."""
+
+    kind: Literal["char", "bpe"] = "char"
+    characters: str = ""
+    vocabulary_size: Annotated[int, Field(ge=8)] = 500
+    """BPE only: number of pieces, the blank not counted."""
+
+
+class AugmentConfig(Settings):
+    """Changes made to training audio only. Masks are SpecAugment's (Park et al. 2019, arXiv 1904.08779)."""
+
+    speeds: tuple[Positive, ...] = (0.9, 1.0, 1.1)
+    """Each utterance is played at one of these speeds, drawn anew every epoch (Ko et al. 2015)."""
+    gain_db: NonNegative = 0.0
+    """Level varied by up to this many decibels, up or down."""
+    frequency_masks: Count = 2
+    frequency_mask_bins: Count = 20
+    time_masks: Count = 5
+    time_mask_fraction: Fraction = 0.05
+    """Longest time mask, as a share of the utterance's frames."""
+
+
+class ModelConfig(Settings):
+    """Convolutional subsampling, recurrent layers, CTC head."""
+
+    subsampling: Literal[2, 4] = 4
+    channels: PositiveCount = 32
+    """Channels of the subsampling convolutions."""
+    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    bidirectional: bool = True
+    layers: PositiveCount = 3
+    units: PositiveCount = 256
+    """Units of each recurrent layer, per direction."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    lookahead_frames: Count = 0
+    """Unidirectional only: subsampled frames of future that the lookahead convolution sees."""
+
+    @model_validator(mode="after")
+    def _lookahead_is_for_unidirectional(self) -> Self:
+        if self.bidirectional and self.lookahead_frames:
+            raise ValueError("lookahead_frames is for unidirectional models; a bidirectional one sees the whole future")
+        return self
+
+
+class TrainingConfig(Settings):
+    """Optimisation."""
+
+    epochs: PositiveCount = 60
+    batch_seconds: Positive = 60.0
+    """Seconds of audio in a batch, padding included."""
+    accumulate: PositiveCount = 1
+    """Batches per optimizer step."""
+    learning_rate: Positive = 2e-3
+    final_learning_rate: NonNegative = 1e-5
+    warmup_steps: Count = 200
+    weight_decay: NonNegative = 0.01
+    clip_norm: Positive = 5.0
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
+    """Exponential moving average of the weights, the model that is scored and kept; 0 turns it off."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto` is bf16 where the device multiplies bf16 in hardware, fp32 elsewhere."""
+    patience: PositiveCount | None = None
+    """Stop after this many evaluations on dev without a better WER; None never stops early."""
+    evaluate_every: PositiveCount = 1
+    """Epochs between evaluations on dev."""
+    checkpoint_seconds: Positive = 300.0
+    """A checkpoint is written at least this often, and at the end of every epoch."""
+    workers: Count = 1
+    """Processes that read, decode and resample audio; 0 does it between steps."""
+
+
+class Recipe(Settings):
+    """One experiment."""
+
+    seed: Count = 0
+    data: DataConfig
+    features: FeatureConfig = FeatureConfig()
+    text: TextConfig = TextConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    augment: AugmentConfig = AugmentConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read and validate a recipe; manifests' paths become relative to the recipe's folder.
+
+    Args:
+        path: a TOML file.
+        overrides: `table.key=value` each, the value as TOML writes it (a bare word is taken as a string).
+
+    Raises:
+        ConfigError: the file is missing or not TOML, a key is unknown, or a value is impossible; names file and line.
+    """
+    path = Path(path)
+    try:
+        source = path.read_text(encoding="utf-8")
+        values = tomllib.loads(source)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such recipe; see the folder recipes/ for examples") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a recipe ({error}); give a TOML file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    for override in overrides:
+        _apply(values, override)
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, Recipe, path, source, overrides)) from None
+    return _beside(recipe, path.parent)
+
+
+def parse_settings(kind: type[SettingsT], values: Any, where: str) -> SettingsT:
+    """Validate `values` as settings of class `kind`; errors are told as `where: key: what`.
+
+    Raises:
+        ConfigError: a key is unknown or a value impossible.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, kind, Path(where), "", ())) from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    names = key.strip().split(".")
+    if not equals or not all(names):
+        raise ConfigError(f"--set {override}: not a setting; write table.key=value, e.g. training.epochs=10")
+    table = values
+    for name in names[:-1]:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override}: {name} is a value, not a table; write table.key=value")
+    try:
+        table[names[-1]] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        table[names[-1]] = text.strip()
+
+
+def _beside(recipe: Recipe, folder: Path) -> Recipe:
+    data = recipe.data
+
+    def place(name: str) -> str:
+        return str(folder / name)  # an absolute name stays as it is
+
+    return recipe.model_copy(
+        update={
+            "data": data.model_copy(
+                update={
+                    "train": tuple(place(name) for name in data.train),
+                    "dev": place(data.dev) if data.dev else None,
+                    "test": place(data.test) if data.test else None,
+                }
+            )
+        }
+    )
+
+
+def _explain(error: ValidationError, kind: type[Settings], path: Path, source: str, overrides: Sequence[str]) -> str:
+    """One line for the first problem: file, line of the key, what is wrong, what is possible."""
+    first = error.errors()[0]
+    names = [str(part) for part in first["loc"] if isinstance(part, str)]
+    key = ".".join(names)
+    where = str(path)
+    if any(override.split("=")[0].strip() == key for override in overrides):
+        where = f"--set {key}"
+    elif line := _line_of(names, source):
+        where = f"{path}:{line}"
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(_known(kind, names[:-1]))
+        return f"{where}: unknown key {key}; known keys here: {known}"
+    if first["type"] == "missing":
+        return f"{where}: {key} is required; add it"
+    got = "" if isinstance(first["input"], dict) else f" (got {json.dumps(first['input'], default=str)})"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {key or 'recipe'}: {message}{got}"
+
+
+def _known(kind: type[Settings], names: Sequence[str]) -> list[str]:
+    fields = kind.model_fields
+    for name in names:
+        annotation = fields[name].annotation if name in fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, Settings)):
+            return []
+        fields = annotation.model_fields
+    return sorted(fields)
+
+
+def _line_of(names: Sequence[str], source: str) -> int | None:
+    """The line (from 1) on which a key is set, or else its table opens."""
+    if not names:
+        return None
+    table, wanted, opened = "", ".".join(names[:-1]), None
+    for number, line in enumerate(source.splitlines(), start=1):
+        if header := re.match(r"\s*\[+\s*([\w.\-\"]+)\s*\]+", line):
+            table = header[1]
+            if table in (wanted, ".".join(names)):
+                opened = number
+        elif table == wanted and re.match(rf"\s*[\"']?{re.escape(names[-1])}[\"']?\s*[=.]", line):
+            return number
+    return opened
