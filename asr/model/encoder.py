@@ -1,0 +1,56 @@
+"""The stack of recurrent layers between subsampling and the CTC head."""
+
+from torch import Tensor, nn
+
+from asr.config import ModelConfig
+from asr.model.recurrence import Recurrence
+from asr.model.subsampling import valid_frames
+
+
+class Encoder(nn.Module):
+    """Recurrent layers, pre-norm with residual: `x + dropout(recurrence(norm(x)))`.
+
+    The normalisation before each layer keeps deep stacks trainable, the residual keeps the gradient's short way down.
+    Frames keep their size throughout, which is what one layer puts out: `units` per direction.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.outputs = config.units * (2 if config.bidirectional else 1)
+        self.norms = nn.ModuleList(nn.LayerNorm(self.outputs) for _ in range(config.layers))
+        self.layers = nn.ModuleList(
+            Recurrence(self.outputs, config.units, config.cell, config.bidirectional) for _ in range(config.layers)
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.lookahead = Lookahead(self.outputs, config.lookahead_frames) if config.lookahead_frames else None
+        self.norm = nn.LayerNorm(self.outputs)
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Encode a padded batch; (batch, frames, outputs) in and out, lengths (batch,)."""
+        for norm, layer in zip(self.norms, self.layers, strict=True):
+            frames = frames + self.dropout(layer(norm(frames), lengths))
+        if self.lookahead is not None:
+            frames = frames + self.lookahead(frames, lengths)
+        encoded: Tensor = self.dropout(self.norm(frames))
+        return encoded
+
+
+class Lookahead(nn.Module):
+    """Each unit's weighted sum over this frame and the next ones (Wang et al. 2016): a little future at a fixed delay.
+
+    Args:
+        units: size of the frames.
+        context: frames of future seen.
+    """
+
+    def __init__(self, units: int, context: int) -> None:
+        super().__init__()
+        self.context = context
+        self.convolution = nn.Conv1d(units, units, kernel_size=context + 1, groups=units, bias=False)
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Look ahead within each sequence; (batch, frames, units) in and out, lengths (batch,)."""
+        frames = frames * valid_frames(lengths, frames.shape[1])[:, :, None]
+        padded = nn.functional.pad(frames.transpose(1, 2), (0, self.context))
+        ahead: Tensor = self.convolution(padded).transpose(1, 2)
+        return ahead

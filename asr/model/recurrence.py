@@ -1,0 +1,108 @@
+"""A recurrent layer that is exact for every length in the batch, without packed sequences.
+
+`pack_padded_sequence` makes a bidirectional layer exact, and keeps PyTorch off its oneDNN LSTM on CPUs. Here a
+bidirectional layer is two unidirectional ones. The backward one sees each sequence reversed within its own length, so
+padding always lies at the end, where a causal recurrence cannot feel it: for the valid frames that is the very
+arithmetic of packing. Outputs in the padding are finite and meaningless; whoever looks across frames masks them.
+
+This is the one module that knows how a recurrence is computed, and the one that may choose another kernel.
+"""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+Cell = Literal["lstm", "gru", "rnn"]
+_CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+
+
+class Recurrence(nn.Module):
+    """One recurrent layer.
+
+    Args:
+        inputs: features of each input frame.
+        units: hidden units per direction.
+        cell: `lstm` (Hochreiter & Schmidhuber 1997), `gru` (Cho et al. 2014) or `rnn` (Elman 1990, tanh).
+        bidirectional: also run from the last frame to the first (Schuster & Paliwal 1997).
+    """
+
+    def __init__(self, inputs: int, units: int, cell: Cell, bidirectional: bool) -> None:
+        super().__init__()
+        self.outputs = units * (2 if bidirectional else 1)
+        self.forward_cell = _cell(cell, inputs, units)
+        self.backward_cell = _cell(cell, inputs, units) if bidirectional else None
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Run the recurrence over a padded batch.
+
+        Args:
+            frames: (batch, frames, inputs), each sequence padded at its end with anything finite.
+            lengths: (batch,) valid frames of each sequence.
+
+        Returns:
+            (batch, frames, outputs); bidirectional layers put the forward units first.
+        """
+        forward: Tensor = self.forward_cell(frames)[0]
+        if self.backward_cell is None:
+            return forward
+        order = reversal(lengths, frames.shape[1])
+        backward: Tensor = self.backward_cell(reorder(frames, order))[0]
+        return torch.cat((forward, reorder(backward, order)), dim=-1)
+
+
+def _cell(cell: Cell, inputs: int, units: int) -> nn.RNNBase:
+    layer: nn.RNNBase = _CELLS[cell](inputs, units, batch_first=True)
+    for name, parameter in layer.named_parameters():
+        if name.startswith("bias"):
+            nn.init.zeros_(parameter)
+            if cell == "lstm" and name.startswith("bias_ih"):
+                # gates stand in the order input, forget, cell, output; remembering is the better first guess
+                # (Jozefowicz et al. 2015)
+                nn.init.ones_(parameter.data[units : 2 * units])
+        else:
+            initialize = nn.init.orthogonal_ if name.startswith("weight_hh") else nn.init.xavier_uniform_
+            for gate in parameter.data.chunk(parameter.shape[0] // units):
+                initialize(gate)
+    return layer
+
+
+def reversal(lengths: Tensor, frames: int) -> Tensor:
+    """The order that reverses each sequence within its own length and leaves its padding in place.
+
+    Args:
+        lengths: (batch,) valid frames.
+        frames: frames of the padded batch.
+
+    Returns:
+        (batch * frames,) rows of the flattened batch. The order is its own inverse.
+    """
+    position = torch.arange(frames, device=lengths.device)
+    last = lengths[:, None] - 1
+    within = torch.where(position <= last, last - position, position)
+    start = torch.arange(len(lengths), device=lengths.device)[:, None] * frames
+    return (start + within).flatten()
+
+
+def reorder(frames: Tensor, order: Tensor) -> Tensor:
+    """Permute the rows of a batch by an order that is its own inverse; (batch, frames, units) in and out."""
+    result: Tensor = _Reorder.apply(frames, order)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Reorder(torch.autograd.Function):
+    """Row gather whose gradient is the same gather, because the order is an involution: no scatter, deterministic."""
+
+    @staticmethod
+    def forward(ctx: Any, frames: Tensor, order: Tensor) -> Tensor:
+        ctx.save_for_backward(order)
+        return _gather(frames, order)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (order,) = ctx.saved_tensors
+        return _gather(gradients[0], order), None
+
+
+def _gather(frames: Tensor, order: Tensor) -> Tensor:
+    return frames.flatten(0, 1).index_select(0, order).view_as(frames)

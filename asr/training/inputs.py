@@ -1,0 +1,123 @@
+"""From a recipe to what the training loop reads: vocabulary, datasets and batches, checked before time is spent."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from asr.config import Recipe
+from asr.dataset import Batch, BatchSampler, Manifest, SpeechDataset, loader
+from asr.errors import ManifestError
+from asr.text import Normalizer, Tokenizer, build_tokenizer, check_coverage
+
+PAD_SECONDS = 0.5
+"""Batches are padded to a multiple of this: each new shape costs the CPU's kernels a preparation."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a training reads."""
+
+    recipe: Recipe
+    tokenizer: Tokenizer
+    train: SpeechDataset
+    dev: SpeechDataset | None
+    left_out: int
+    """Training utterances outside data.min_seconds..max_seconds."""
+
+    def plan(self, epoch: int, process: int = 0, processes: int = 1) -> list[list[int]]:
+        """The batches of an epoch, as indices of utterances; of several processes, each gets as many as the others."""
+        sampler = BatchSampler(self.train.manifest.durations, self.recipe.training.batch_seconds, self.recipe.seed)
+        batches = sampler.batches(epoch)
+        return batches[process : len(batches) // processes * processes : processes]
+
+    def load(self, plan: Sequence[list[int]], epoch: int) -> Iterator[Batch]:
+        """Read the batches of a plan, with this epoch's perturbations."""
+        return self._read(self.train, plan, epoch)
+
+    def load_plain(self) -> Iterator[Batch]:
+        """The training set once, not perturbed."""
+        return self._read_in_order(self._without_augmentation())
+
+    def load_dev(self) -> Iterator[Batch]:
+        """The dev set once; there must be one."""
+        assert self.dev is not None
+        return self._read_in_order(self.dev)
+
+    def describe(self) -> dict[str, Any]:
+        """Numbers for the provenance; JSON values only."""
+        return {
+            "train": list(self.recipe.data.train),
+            "train_utterances": len(self.train),
+            "train_hours": round(_hours(self.train.manifest), 4),
+            "dev": self.recipe.data.dev,
+            "dev_utterances": len(self.dev) if self.dev else 0,
+            "left_out": self.left_out,
+        }
+
+    def notes(self) -> list[str]:
+        """What a person wants to know of the data before the training begins."""
+        dev = f"; dev {len(self.dev)} utterances, {_hours(self.dev.manifest):.2f} h" if self.dev else "; no dev set"
+        data = self.recipe.data
+        train = f"train {len(self.train)} utterances, {_hours(self.train.manifest):.2f} h"
+        lines = [f"{train}{dev}; {self.tokenizer.size} tokens"]
+        if self.left_out:
+            limits = f"{data.min_seconds:g}..{data.max_seconds:g} s"
+            lines.append(
+                f"{self.left_out} training utterances left out: not within data.min_seconds..max_seconds, {limits}"
+            )
+        return lines
+
+    def _without_augmentation(self) -> SpeechDataset:
+        train = self.train
+        return SpeechDataset(train.manifest, train.tokenizer, train.normalizer, train.sample_rate)
+
+    def _read_in_order(self, dataset: SpeechDataset) -> Iterator[Batch]:
+        sampler = BatchSampler(dataset.manifest.durations, self.recipe.training.batch_seconds, seed=0)
+        return self._read(dataset, sampler.batches(0), 0)
+
+    def _read(self, dataset: SpeechDataset, plan: Sequence[list[int]], epoch: int) -> Iterator[Batch]:
+        pad_samples = round(PAD_SECONDS * dataset.sample_rate)
+        return loader(
+            dataset,
+            type("P", (), {"batches": lambda s, e: list(plan)})(),
+            epoch,
+            0,
+            self.recipe.training.workers,
+            pad_samples,
+        )
+
+
+def prepare_inputs(recipe: Recipe) -> Inputs:
+    """Open the manifests, build the vocabulary, and check every transcript against it.
+
+    Raises:
+        ManifestError: a manifest is missing or wrong, or nothing is left of it.
+        TextError: transcripts hold characters outside the vocabulary; all of them are listed.
+    """
+    everything = Manifest(*recipe.data.train)
+    durations = everything.durations
+    kept = (durations >= recipe.data.min_seconds) & (durations <= recipe.data.max_seconds)
+    if not kept.any():
+        raise ManifestError(
+            f"{everything.path}: no utterance within data.min_seconds..max_seconds, {recipe.data.min_seconds:g}.."
+            f"{recipe.data.max_seconds:g} s; widen them"
+        )
+    manifest = everything.select(kept)
+    normalizer = Normalizer(recipe.text)
+    texts = [normalizer(utterance.text) for utterance in manifest]
+    tokenizer = build_tokenizer(recipe.tokenizer, texts)
+    check_coverage(tokenizer, texts, (utterance.id for utterance in manifest))
+    rate = recipe.features.sample_rate
+    train = SpeechDataset(manifest, tokenizer, normalizer, rate, recipe.augment, recipe.seed)
+    dev = None
+    if recipe.data.dev is not None:
+        dev = SpeechDataset(Manifest(recipe.data.dev), tokenizer, normalizer, rate)
+        dev_texts = (normalizer(utterance.text) for utterance in dev.manifest)
+        check_coverage(tokenizer, dev_texts, (utterance.id for utterance in dev.manifest))
+    return Inputs(recipe, tokenizer, train, dev, left_out=int((~kept).sum()))
+
+
+def _hours(manifest: Manifest) -> float:
+    return float(manifest.durations.sum(dtype=np.float64)) / 3600

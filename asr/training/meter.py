@@ -1,0 +1,90 @@
+"""Measurements of an epoch as its steps go by."""
+
+import contextlib
+import statistics
+import time
+from collections.abc import Iterator
+from typing import TypedDict
+
+
+class EpochRecord(TypedDict, total=False):
+    """Measurements of one epoch (after a resume within it, of the part since); those on dev where it was evaluated."""
+
+    epoch: int
+    """Epochs done."""
+    step: int
+    """Optimizer steps done."""
+    seconds: float
+    """Wall time of the training up to here."""
+    loss: float
+    """Nats per token on the training set, augmented."""
+    gradient_norm: float
+    """Median over the steps, before clipping."""
+    clipped_share: float
+    """Share of steps whose gradient was clipped."""
+    waiting_share: float
+    """Share of the time in which a step waited for audio."""
+    learning_rate: float
+    dev_loss: float
+    """Nats per token on dev."""
+    dev_wer: float
+    silent_share: float
+    """Share of dev utterances with words that were decoded as nothing."""
+
+
+class StepMeter:
+    """Adds up what the steps of an epoch report.
+
+    Args:
+        clip_norm: gradients longer than this are clipped.
+    """
+
+    def __init__(self, clip_norm: float) -> None:
+        self.loss = self.norm = self.rate = 0.0
+        """Of the last step."""
+        self._clip_norm = clip_norm
+        self._nats = 0.0
+        self._tokens = 0
+        self._norms: list[float] = []
+        self._waited = 0.0
+        self._began = self._lap = time.monotonic()
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the time within as waiting for audio."""
+        began = time.monotonic()
+        yield
+        self._waited += time.monotonic() - began
+
+    def lap(self) -> float:
+        """Seconds since the last call, or since the beginning."""
+        now = time.monotonic()
+        seconds, self._lap = now - self._lap, now
+        return seconds
+
+    def add_loss(self, loss: float, tokens: int) -> None:
+        """A batch's loss, in nats per token."""
+        self.loss = loss
+        self._nats += loss * tokens
+        self._tokens += tokens
+
+    def add_step(self, norm: float, rate: float) -> None:
+        """A step's gradient norm before clipping, and its learning rate."""
+        self.norm, self.rate = norm, rate
+        self._norms.append(norm)
+
+    @property
+    def waiting_share(self) -> float:
+        """Share of the time so far that was spent waiting."""
+        return self._waited / max(time.monotonic() - self._began, 1e-9)
+
+    def summary(self) -> EpochRecord:
+        """The epoch so far."""
+        clipped = sum(norm > self._clip_norm for norm in self._norms)
+        return {
+            "loss": self._nats / max(self._tokens, 1),
+            "gradient_norm": statistics.median(self._norms) if self._norms else 0.0,
+            "clipped_share": clipped / max(len(self._norms), 1),
+            "waiting_share": self.waiting_share,
+            "learning_rate": self.rate,
+        }

@@ -1,0 +1,85 @@
+import json
+
+import pytest
+import torch
+
+from asr.config import FeatureConfig, ModelConfig, TextConfig
+from asr.errors import BundleError
+from asr.model.bundle import Bundle, load_bundle, save_bundle
+from asr.model.ctc import Model
+from asr.text.tokenizer import CharTokenizer
+
+FEATURES = FeatureConfig(bins=16, normalization="global")
+ARCHITECTURE = ModelConfig(layers=1, units=4, channels=2)
+
+
+@pytest.fixture
+def bundle() -> Bundle:
+    torch.manual_seed(0)
+    tokenizer = CharTokenizer("ab ")
+    model = Model(FEATURES, ARCHITECTURE, tokenizer.size).eval()
+    text = TextConfig(replace={"&": "and"})
+    return Bundle(model, tokenizer, text, FEATURES, ARCHITECTURE, {"seed": 3}, "# A model\n")
+
+
+def test_round_trip(bundle, tmp_path):
+    folder = tmp_path / "deep" / "model"
+    save_bundle(folder, bundle)
+    again = load_bundle(folder)
+    waveforms, lengths = torch.randn(1, 4000), torch.tensor([4000])
+    torch.testing.assert_close(
+        again.model.log_probs(waveforms, lengths)[0], bundle.model.log_probs(waveforms, lengths)[0], rtol=0, atol=0
+    )
+    assert again.tokenizer.tokens == bundle.tokenizer.tokens
+    assert (again.text, again.features, again.architecture) == (bundle.text, FEATURES, ARCHITECTURE)
+    assert (again.provenance, again.card) == ({"seed": 3}, "# A model\n")
+    assert not again.model.training
+
+
+def test_saving_again_replaces_and_leaves_nothing_behind(bundle, tmp_path):
+    save_bundle(tmp_path / "model", bundle)
+    (tmp_path / "model" / "stale").touch()
+    save_bundle(tmp_path / "model", bundle)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+    ]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_missing_file_is_named(bundle, tmp_path, name):
+    save_bundle(tmp_path / "model", bundle)
+    (tmp_path / "model" / name).unlink()
+    with pytest.raises(BundleError, match=name.split(".")[0]) as caught:
+        load_bundle(tmp_path / "model")
+    assert "\n" not in str(caught.value)
+
+
+def test_no_folder(tmp_path):
+    with pytest.raises(BundleError, match="no such model bundle"):
+        load_bundle(tmp_path / "nothing")
+
+
+def test_a_newer_format_asks_for_a_newer_version(bundle, tmp_path):
+    save_bundle(tmp_path / "model", bundle)
+    path = tmp_path / "model" / "config.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps(values | {"format_version": 2, "asr_version": "9.9", "colour": "blue"}))
+    with pytest.raises(BundleError, match=r"format 2, made by asr 9\.9.*install a newer asr"):
+        load_bundle(tmp_path / "model")
+
+
+@pytest.mark.parametrize("damage", ["truncate", "other_sizes"])
+def test_damaged_weights_are_refused_in_one_line(bundle, tmp_path, damage):
+    save_bundle(tmp_path / "model", bundle)
+    weights, config = tmp_path / "model" / "model.safetensors", tmp_path / "model" / "config.json"
+    if damage == "truncate":
+        weights.write_bytes(weights.read_bytes()[:100])
+    else:
+        config.write_text(config.read_text().replace('"units": 4', '"units": 8'))
+    with pytest.raises(BundleError, match=r"model\.safetensors: damaged") as caught:
+        load_bundle(tmp_path / "model")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,42 @@
+import pytest
+import torch
+
+from asr.config import ModelConfig
+from asr.model.encoder import Encoder, Lookahead
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_alone_equals_in_a_batch(cell, bidirectional):
+    torch.manual_seed(0)
+    lookahead = 0 if bidirectional else 3
+    config = ModelConfig(cell=cell, bidirectional=bidirectional, layers=2, units=4, lookahead_frames=lookahead)
+    encoder = Encoder(config).eval()
+    frames = torch.randn(3, 12, encoder.outputs)
+    lengths = torch.tensor([12, 1, 7])
+    batch = encoder(frames, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        alone = encoder(frames[row : row + 1, :length], lengths[row : row + 1])
+        torch.testing.assert_close(batch[row, :length], alone[0], rtol=1e-5, atol=1e-5)
+
+
+def test_unidirectional_sees_no_future_but_the_lookahead():
+    torch.manual_seed(0)
+    encoder = Encoder(ModelConfig(bidirectional=False, layers=2, units=4, lookahead_frames=2)).eval()
+    frames = torch.randn(1, 12, 4, requires_grad=True)
+    encoder(frames, torch.tensor([12]))[0, 5, 0].backward()
+    seen = frames.grad[0].abs().sum(dim=1).nonzero().flatten()
+    assert seen.max() == 7
+
+
+def test_lookahead_by_hand():
+    lookahead = Lookahead(units=1, context=2)
+    lookahead.convolution.weight.data = torch.tensor([[[1.0, 10.0, 100.0]]])
+    frames = torch.tensor([[[1.0], [2.0], [3.0], [9.0]]])
+    ahead = lookahead(frames, torch.tensor([3]))
+    assert ahead.flatten().tolist() == [321.0, 32.0, 3.0, 0.0]
+
+
+def test_sequences_of_any_length():
+    encoder = Encoder(ModelConfig(layers=1, units=2)).eval()
+    assert encoder(torch.randn(1, 20000, 4), torch.tensor([20000])).isfinite().all()

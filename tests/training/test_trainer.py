@@ -1,0 +1,226 @@
+"""Training as a whole: it learns, it resumes bit for bit, and it says what goes wrong."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from rich.console import Console
+
+from asr.config import Recipe
+from asr.dataset import Utterance, write_manifest
+from asr.errors import TextError, TrainingError
+from asr.model import load_bundle
+from asr.training import train
+from asr.training.trainer import CHECKPOINT, Trainer
+
+
+def change(recipe: Recipe, **tables: dict) -> Recipe:
+    values = recipe.model_dump()
+    for table, changes in tables.items():
+        values[table] |= changes
+    return Recipe.model_validate(values)
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO())
+
+
+def weights(run) -> dict[str, torch.Tensor]:
+    state = torch.load(run / CHECKPOINT, weights_only=True)
+    flat = {f"model.{name}": value for name, value in state["model"].items()}
+    flat |= {f"average.{name}": value for name, value in state["average"].items()}
+    for index, moments in state["optimizer"]["state"].items():
+        flat |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
+    return flat | {"random": state["random"]}
+
+
+def assert_same_weights(one, other) -> None:
+    ours, theirs = weights(one), weights(other)
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+
+@pytest.fixture
+def exact(recipe) -> Recipe:
+    """All that is random is on, gradients are accumulated, and every step is saved."""
+    return change(recipe, training={"accumulate": 2, "checkpoint_seconds": 1e-9})
+
+
+def test_learns_the_language_of_tones(recipe, tmp_path):
+    result = train(change(recipe, training={"epochs": 40}, augment={"speeds": [1.0]}), tmp_path, console=quiet())
+    assert result.dev_wer is not None
+    assert result.dev_wer < 0.2
+    assert result.epochs == 40
+    bundle = load_bundle(result.model)
+    assert bundle.provenance["outcome"]["dev_wer"] == result.dev_wer
+    assert bundle.provenance["data"]["train_utterances"] == 32
+    assert "WER on dev" in bundle.card
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+    assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 40
+    assert any((tmp_path / "tensorboard").iterdir())
+
+
+def test_the_same_seed_gives_the_same_model_and_another_does_not(recipe, tmp_path):
+    for name, seed in (("one", 1), ("two", 1), ("other", 2)):
+        train(recipe.model_copy(update={"seed": seed}), tmp_path / name, console=quiet())
+    assert_same_weights(tmp_path / "one", tmp_path / "two")
+    assert not torch.equal(
+        weights(tmp_path / "one")["model.head.weight"], weights(tmp_path / "other")["model.head.weight"]
+    )
+
+
+@pytest.mark.parametrize("steps", [1, 4, 7])
+def test_stopped_anywhere_and_resumed_is_as_never_stopped(exact, tmp_path, monkeypatch, steps):
+    train(exact, tmp_path / "whole", console=quiet())
+    calls = iter(range(steps))
+    step = Trainer._step
+
+    def stop(self, *arguments):
+        if next(calls, None) is None:
+            raise RuntimeError("power cut")
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", stop)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(exact, tmp_path / "cut", console=quiet())
+    train(exact, tmp_path / "cut", resume=True, console=quiet())
+    assert_same_weights(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_killed_at_random_and_resumed_is_as_never_stopped(exact, tmp_path):
+    train(exact, tmp_path / "whole", console=quiet())
+    (tmp_path / "recipe.json").write_text(exact.model_dump_json())
+    steps = int(np.random.default_rng().integers(1, 8))
+    program = f"""
+import os, signal, sys, torch
+from pathlib import Path
+from asr.config import Recipe
+from asr.training import train
+from asr.training.trainer import Trainer
+torch.set_num_threads({torch.get_num_threads()})
+step, calls = Trainer._step, iter(range({steps}))
+def kill(self, *arguments):
+    if next(calls, None) is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, *arguments)
+Trainer._step = kill
+train(Recipe.model_validate_json(Path(sys.argv[1]).read_text()), sys.argv[2])
+"""
+    arguments = [sys.executable, "-c", program, str(tmp_path / "recipe.json"), str(tmp_path / "killed")]
+    ended = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    train(exact, tmp_path / "killed", resume=True, console=quiet())
+    assert_same_weights(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_ctrl_c_saves_between_steps_and_the_training_goes_on(exact, tmp_path, monkeypatch):
+    train(exact, tmp_path / "whole", console=quiet())
+    slow = change(exact, training={"checkpoint_seconds": 1e9})
+    step, calls = Trainer._step, iter(range(5))
+
+    def interrupt(self, *arguments):
+        if next(calls, None) is None:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", interrupt)
+        with pytest.raises(KeyboardInterrupt, match="saved after step 6"):
+            train(slow, tmp_path / "stopped", console=quiet())
+    train(slow, tmp_path / "stopped", resume=True, console=quiet())
+    assert_same_weights(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_resuming_with_other_settings_is_refused_but_more_epochs_are_fine(recipe, tmp_path):
+    train(recipe, tmp_path, console=quiet())
+    with pytest.raises(TrainingError, match=r"model\.units 16 -> 8"):
+        train(change(recipe, model={"units": 8}), tmp_path, resume=True, console=quiet())
+    result = train(change(recipe, training={"epochs": 4}), tmp_path, resume=True, console=quiet())
+    assert result.epochs == 4
+
+
+def test_resuming_nothing_and_a_damaged_checkpoint(recipe, tmp_path):
+    with pytest.raises(TrainingError, match="no checkpoint to resume from"):
+        train(recipe, tmp_path, resume=True, console=quiet())
+    (tmp_path / CHECKPOINT).write_bytes(b"not a checkpoint")
+    with pytest.raises(TrainingError, match="damaged checkpoint") as caught:
+        train(recipe, tmp_path, resume=True, console=quiet())
+    assert "\n" not in str(caught.value)
+
+
+def test_early_stopping(recipe, tmp_path):
+    frozen = change(recipe, training={"epochs": 50, "learning_rate": 1e-12, "final_learning_rate": 0.0, "patience": 2})
+    assert train(frozen, tmp_path, console=quiet()).epochs < 50
+
+
+def test_without_dev_the_last_model_is_kept(recipe, tmp_path):
+    result = train(change(recipe, data={"dev": None}), tmp_path, console=quiet())
+    assert result.dev_wer is None
+    assert load_bundle(result.model).provenance["outcome"]["epoch"] == 3
+
+
+def test_global_normalisation_is_fitted_on_the_training_set_and_travels(recipe, tmp_path):
+    result = train(change(recipe, features={"normalization": "global"}), tmp_path, console=quiet())
+    features = load_bundle(result.model).model.features
+    assert features.mean.abs().min() > 0
+    assert features.std.min() > 0
+
+
+def test_characters_outside_the_vocabulary_stop_it_before_it_begins(recipe, tmp_path):
+    narrow = change(recipe, tokenizer={"characters": "ab"})
+    with pytest.raises(TextError, match=r"2 characters outside the vocabulary"):
+        train(narrow, tmp_path / "run", console=quiet())
+    assert not (tmp_path / "run").exists()
+
+
+def test_utterances_that_ctc_cannot_align_are_named_and_the_training_goes_on(recipe, corpus, tmp_path):
+    short = tmp_path / "short.wav"
+    soundfile.write(short, np.zeros(3200, dtype=np.float32), 16000)
+    write_manifest(tmp_path / "extra.jsonl", [Utterance(short, 0.2, "abcdabcdabcd", id="too-short")])
+    both = change(recipe, data={"train": [*recipe.data.train, str(tmp_path / "extra.jsonl")]})
+    console = quiet()
+    train(both, tmp_path / "run", console=console)
+    said = console.file.getvalue()
+    assert "1 utterances had fewer frames than CTC needs" in said
+    assert "too-short" in said
+
+
+def test_non_finite_gradients_are_skipped_named_and_in_the_end_an_error(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "_next", poison(Trainer._next))
+    console = quiet()
+    with pytest.raises(TrainingError, match="10 steps in a row"):
+        train(change(recipe, training={"epochs": 20}), tmp_path, console=console)
+    assert "step skipped" in console.file.getvalue()
+    assert "train-" in console.file.getvalue()
+
+
+def poison(read):
+    """Batches whose audio became NaN on the way, as a broken device driver would make it."""
+
+    def poisoned(self, *arguments):
+        batch = read(self, *arguments)
+        batch.waveforms[:, 100] = float("nan")
+        return batch
+
+    return poisoned
+
+
+def test_blank_collapse_is_said(recipe, tmp_path, monkeypatch):
+    build = Trainer.__init__
+
+    def build_collapsed(self, *arguments):
+        build(self, *arguments)
+        for model in (self.state.model, self.state.average.model):
+            model.head.bias.data[0] = 100.0
+
+    monkeypatch.setattr(Trainer, "__init__", build_collapsed)
+    console = quiet()
+    train(recipe, tmp_path, console=console)
+    assert "blank collapse" in console.file.getvalue()
