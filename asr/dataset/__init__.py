@@ -1,0 +1,53 @@
+"""Manifests in, batches out."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asr.dataset.batches import Batch as Batch
+    from asr.dataset.batches import BatchSampler as BatchSampler
+    from asr.dataset.batches import Example as Example
+    from asr.dataset.batches import SpeechDataset as SpeechDataset
+    from asr.dataset.batches import collate as collate
+    from asr.dataset.batches import loader as loader
+    from asr.dataset.check import CheckReport as CheckReport
+    from asr.dataset.check import output_frames as output_frames
+    from asr.dataset.check import required_frames as required_frames
+    from asr.dataset.manifest import Manifest as Manifest
+    from asr.dataset.manifest import Utterance as Utterance
+    from asr.dataset.manifest import write_manifest as write_manifest
+
+_HOME = {
+    "Batch": "asr.dataset.batches",
+    "BatchSampler": "asr.dataset.batches",
+    "CheckReport": "asr.dataset.check",
+    "Example": "asr.dataset.batches",
+    "Manifest": "asr.dataset.manifest",
+    "SpeechDataset": "asr.dataset.batches",
+    "Utterance": "asr.dataset.manifest",
+    "collate": "asr.dataset.batches",
+    "loader": "asr.dataset.batches",
+    "output_frames": "asr.dataset.check",
+    "required_frames": "asr.dataset.check",
+    "write_manifest": "asr.dataset.manifest",
+}
+__all__ = [
+    "Batch",
+    "BatchSampler",
+    "CheckReport",
+    "Example",
+    "Manifest",
+    "SpeechDataset",
+    "Utterance",
+    "collate",
+    "loader",
+    "output_frames",
+    "required_frames",
+    "write_manifest",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'asr.dataset' has no attribute {name!r}")

@@ -1,0 +1,239 @@
+"""Batches: utterances of similar lengths, together a given number of seconds, read in parallel.
+
+What comes out depends on the seed, the epoch and the utterance's index alone: neither on the number of processes that
+read, nor on where an interrupted epoch went on. No global random state is read or written.
+"""
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from asr.audio import load, perturb
+from asr.config import AugmentConfig
+from asr.dataset.manifest import Manifest
+from asr.errors import AsrError, AudioError, TextError
+from asr.text import Normalizer, Tokenizer
+
+JITTER = 0.05
+"""How far, relative to its duration, an utterance may stray in the order by length, so that every epoch has other
+batches. Measured with batches of 60 s: padding takes 3 to 5%; next to nothing without jitter, 20 to 45% in no order."""
+PREFETCH = 4
+"""Batches that each process keeps ready."""
+
+
+class BatchSampler:
+    """Which utterances stand together in a batch, and in which order the batches come, for every epoch anew.
+
+    Args:
+        durations: seconds, shape `(utterances,)`.
+        batch_seconds: limit of (longest duration in a batch) x (utterances in it), that is, padding included; an
+            utterance longer than that makes a batch alone. Augmentation that slows speech down comes on top.
+        seed: with the epoch, decides everything.
+    """
+
+    def __init__(self, durations: npt.ArrayLike, batch_seconds: float, seed: int) -> None:
+        self.durations = np.asarray(durations, dtype=np.float64)
+        self.batch_seconds = batch_seconds
+        self.seed = seed
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """Indices of the utterances of each batch; every utterance is in exactly one."""
+        random = np.random.default_rng((self.seed, epoch))
+        stray = random.uniform(1 - JITTER, 1 + JITTER, len(self.durations))
+        order = np.argsort(self.durations * stray)
+        ends = self._ends(self.durations[order].tolist())
+        batches = [part.tolist() for part in np.split(order, ends[:-1])] if ends else []
+        return [batches[position] for position in random.permutation(len(batches))]
+
+    def _ends(self, durations: Sequence[float]) -> list[int]:
+        """Where each batch ends when they are filled one after the other."""
+        ends, begin, longest = [], 0, 0.0
+        for position, seconds in enumerate(durations):
+            longest = max(longest, seconds)
+            if longest * (position - begin + 1) > self.batch_seconds and position > begin:
+                ends.append(position)
+                begin, longest = position, seconds
+        return [*ends, len(durations)] if durations else []
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One utterance, ready for a model."""
+
+    waveform: Tensor
+    """float32, shape (samples,)."""
+    tokens: list[int]
+    id: str
+    text: str
+    """Normalised."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples, padded with zeros at the end."""
+
+    waveforms: Tensor
+    """float32, shape (batch, samples)."""
+    lengths: Tensor
+    """Samples of each waveform: int64, shape (batch,)."""
+    tokens: Tensor
+    """int64, shape (batch, max_tokens)."""
+    token_lengths: Tensor
+    """int64, shape (batch,)."""
+    ids: tuple[str, ...]
+    texts: tuple[str, ...]
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on a device; from pinned memory, the copy overlaps with computation."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in memory that a GPU reads directly; `DataLoader` calls this."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, move: Callable[[Tensor], Tensor]) -> "Batch":
+        return Batch(
+            waveforms=move(self.waveforms),
+            lengths=move(self.lengths),
+            tokens=move(self.tokens),
+            token_lengths=move(self.token_lengths),
+            ids=self.ids,
+            texts=self.texts,
+        )
+
+
+class SpeechDataset(Dataset[Example]):
+    """A manifest as examples: `dataset[epoch, index]`.
+
+    Args:
+        manifest: the utterances.
+        tokenizer: writes the normalised transcripts.
+        normalizer: normalises them.
+        sample_rate: samples per second of the waveforms.
+        augment: how speed and level are perturbed, drawn from (seed, epoch, index); None leaves the audio as it is.
+        seed: as for `BatchSampler`.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        tokenizer: Tokenizer,
+        normalizer: Normalizer,
+        sample_rate: int,
+        augment: AugmentConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.manifest = manifest
+        self.tokenizer = tokenizer
+        self.normalizer = normalizer
+        self.sample_rate = sample_rate
+        self.augment = augment
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.manifest)
+
+    def __getitem__(self, key: tuple[int, int]) -> Example:
+        """Read, perturb and tokenise one utterance.
+
+        Raises:
+            AudioError: its audio cannot be read; names the manifest's line too.
+            TextError: its transcript cannot be written in tokens; names the line.
+        """
+        epoch, index = key
+        utterance = self.manifest[index]
+        try:
+            waveform = load(utterance.audio_filepath, self.sample_rate, utterance.offset, utterance.duration)
+            text = self.normalizer(utterance.text)
+            tokens = self.tokenizer.encode(text)
+        except (AudioError, TextError) as error:
+            raise type(error)(f"{self.manifest.where(index)}: {error}") from None
+        if self.augment is not None:
+            state = np.random.SeedSequence((self.seed, epoch, index)).generate_state(1, np.uint64)
+            waveform = perturb(waveform, self.sample_rate, self.augment, torch.Generator().manual_seed(int(state[0])))
+        return Example(waveform, tokens, utterance.id, text)
+
+
+def collate(examples: Sequence[Example], pad_samples: int = 1) -> Batch:
+    """Pad examples to the longest.
+
+    Args:
+        examples: at least one.
+        pad_samples: padded waveforms are a multiple of this long. Each new shape costs a CPU kernel's preparation, so
+            a coarse grid of shapes is faster; models mask by length, so no result depends on it.
+    """
+    lengths = [len(example.waveform) for example in examples]
+    token_lengths = [len(example.tokens) for example in examples]
+    waveforms = torch.zeros(len(examples), -(-max(lengths) // pad_samples) * pad_samples)
+    tokens = torch.zeros(len(examples), max(token_lengths), dtype=torch.int64)
+    for row, example in enumerate(examples):
+        waveforms[row, : lengths[row]] = example.waveform
+        tokens[row, : token_lengths[row]] = torch.tensor(example.tokens, dtype=torch.int64)
+    return Batch(
+        waveforms=waveforms,
+        lengths=torch.tensor(lengths),
+        tokens=tokens,
+        token_lengths=torch.tensor(token_lengths),
+        ids=tuple(example.id for example in examples),
+        texts=tuple(example.text for example in examples),
+    )
+
+
+def loader(
+    dataset: SpeechDataset, plan: Sequence[list[int]], epoch: int, *, workers: int = 0, pad_samples: int = 1
+) -> Iterator[Batch]:
+    """Read the batches of a plan, in order.
+
+    Args:
+        dataset: where the examples come from.
+        plan: indices of the utterances of each batch: an epoch's batches as `BatchSampler` forms them, those that an
+            interrupted epoch has not seen yet, or one process's share of them.
+        epoch: decides perturbations.
+        workers: processes that read ahead; 0 reads here, between the batches.
+        pad_samples: see `collate`.
+
+    Raises:
+        AudioError, TextError: as `SpeechDataset` does, when the batch with that utterance is due.
+    """
+    # Processes last one epoch: forking them takes milliseconds, and they have nothing to remember.
+    batches: DataLoader[Batch | AsrError] = DataLoader(
+        _Collated(dataset, epoch, pad_samples),
+        batch_size=None,
+        sampler=plan,
+        num_workers=workers,
+        prefetch_factor=PREFETCH if workers else None,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_ignore_interrupts if workers else None,
+        generator=torch.Generator(),  # it draws a seed, and would from the global generator
+    )
+    for batch in batches:
+        if isinstance(batch, AsrError):
+            raise batch
+        yield batch
+
+
+class _Collated(Dataset["Batch | AsrError"]):
+    """Whole batches by the indices of their utterances.
+
+    Errors are returned, since one raised in a process reaches the training wrapped in that process's traceback.
+    """
+
+    def __init__(self, dataset: SpeechDataset, epoch: int, pad_samples: int) -> None:
+        self.dataset, self.epoch, self.pad_samples = dataset, epoch, pad_samples
+
+    def __getitem__(self, indices: list[int]) -> Batch | AsrError:
+        try:
+            return collate([self.dataset[self.epoch, index] for index in indices], self.pad_samples)
+        except AsrError as error:
+            return error
+
+
+def _ignore_interrupts(worker: int) -> None:
+    """Leave Ctrl-C to the training, which saves and then ends these processes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,38 @@
+"""Text in, tokens out: normalisation, then characters or subwords, and no character lost unseen."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asr.text.normalize import Normalizer as Normalizer
+    from asr.text.tokenizer import BpeTokenizer as BpeTokenizer
+    from asr.text.tokenizer import CharTokenizer as CharTokenizer
+    from asr.text.tokenizer import Tokenizer as Tokenizer
+    from asr.text.tokenizer import build_tokenizer as build_tokenizer
+    from asr.text.tokenizer import check_coverage as check_coverage
+    from asr.text.tokenizer import load_tokenizer as load_tokenizer
+
+_HOME = {
+    "BpeTokenizer": "asr.text.tokenizer",
+    "CharTokenizer": "asr.text.tokenizer",
+    "Normalizer": "asr.text.normalize",
+    "Tokenizer": "asr.text.tokenizer",
+    "build_tokenizer": "asr.text.tokenizer",
+    "check_coverage": "asr.text.tokenizer",
+    "load_tokenizer": "asr.text.tokenizer",
+}
+__all__ = [
+    "BpeTokenizer",
+    "CharTokenizer",
+    "Normalizer",
+    "Tokenizer",
+    "build_tokenizer",
+    "check_coverage",
+    "load_tokenizer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'asr.text' has no attribute {name!r}")
