@@ -1,0 +1,87 @@
+"""Which frames belong to which token: the most likely CTC path, and its tokens' spans."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy
+import torch
+from torchaudio.functional import forced_align
+
+from asr.decoding.hypothesis import BLANK, TokenSpan
+from asr.errors import TextError
+
+
+def align(log_probs: torch.Tensor, tokens: Sequence[int]) -> list[TokenSpan]:
+    """Place given tokens on the frames: exact Viterbi over all CTC paths that write them.
+
+    Takes frames * (2 * tokens + 1) bytes of memory while it runs: about 60 MB for 5 minutes of speech in
+    characters at 25 frames a second, and four times that for twice the length.
+
+    Args:
+        log_probs: natural logs, shape (frames, tokens), valid frames only.
+        tokens: what was said, without blanks.
+
+    Returns:
+        One span for each token, in order; none for no tokens.
+
+    Raises:
+        TextError: there are fewer frames than the tokens need.
+        ValueError: a token is the blank or outside the vocabulary.
+    """
+    frames, vocabulary = log_probs.shape
+    if not all(BLANK < token < vocabulary for token in tokens):
+        raise ValueError(f"tokens to align must lie in 1..{vocabulary - 1}, found {min(tokens)}..{max(tokens)}")
+    if frames < (needed := frames_needed(tokens)):
+        raise TextError(
+            f"alignment: {frames} frames are too few for {len(tokens)} tokens, which need {needed} (a frame each, and "
+            "a blank between equal neighbours); check that this is the text of this recording"
+        )
+    if not tokens:
+        return []
+    # Impossible tokens get the lowest finite number: sums of -inf would leave the best path undefined.
+    emissions = log_probs.detach().cpu().float().clamp(min=-1e4)
+    path, scores = forced_align(emissions[None], torch.tensor([list(tokens)]), blank=BLANK)
+    return spans(path[0].numpy(), scores[0].numpy(), [frames])[0]
+
+
+def frames_needed(tokens: Sequence[int]) -> int:
+    """The fewest frames on which CTC can write these tokens: one each, and a blank between equal neighbours."""
+    return len(tokens) + sum(left == right for left, right in pairwise(tokens))
+
+
+def spans(
+    path: numpy.ndarray[tuple[int], numpy.dtype[numpy.int64]],
+    scores: numpy.ndarray[tuple[int], numpy.dtype[numpy.float32]],
+    lengths: Sequence[int],
+) -> list[list[TokenSpan]]:
+    """Collapse paths: runs of equal tokens become spans, blanks are dropped.
+
+    Args:
+        path: token of each frame, blanks included; the utterances' frames lie one after the other, shape (frames,).
+        scores: the natural log-probability of that token in its frame, shape (frames,).
+        lengths: frames of each utterance; they add up to `frames`.
+
+    Returns:
+        The spans of each utterance, counted from its first frame.
+    """
+    offsets = numpy.concatenate(([0], numpy.cumsum(lengths, dtype=numpy.int64)))
+    opens = numpy.ones(len(path) + 1, dtype=bool)  # frames that open a run; the last stands for the end
+    opens[1:-1] = path[1:] != path[:-1]
+    opens[offsets] = True
+    bounds = numpy.flatnonzero(opens)
+    starts, ends = bounds[:-1], bounds[1:]
+    sums = numpy.concatenate(([0.0], numpy.cumsum(scores, dtype=numpy.float64)))
+    confidences = numpy.exp(numpy.minimum((sums[ends] - sums[starts]) / (ends - starts), 0.0))
+    kept = path[starts] != BLANK
+    owners = numpy.searchsorted(offsets, starts[kept], side="right") - 1
+    result: list[list[TokenSpan]] = [[] for _ in lengths]
+    for owner, token, start, end, confidence in zip(
+        owners.tolist(),
+        path[starts][kept].tolist(),
+        (starts[kept] - offsets[owners]).tolist(),
+        (ends[kept] - offsets[owners]).tolist(),
+        confidences[kept].tolist(),
+        strict=True,
+    ):
+        result[owner].append(TokenSpan(token, start, end, confidence))
+    return result

@@ -1,0 +1,59 @@
+"""References and hypotheses in, error rates out. Sees only strings, so it can score any system."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asr.evaluation.rates import ErrorRates as ErrorRates
+    from asr.evaluation.rates import UtteranceErrors as UtteranceErrors
+    from asr.evaluation.rates import confusions as confusions
+    from asr.evaluation.rates import score as score
+    from asr.evaluation.report import Evaluation as Evaluation
+    from asr.evaluation.report import hypothesis_lines as hypothesis_lines
+    from asr.evaluation.report import render as render
+    from asr.evaluation.report import to_json as to_json
+    from asr.evaluation.report import write_hypotheses as write_hypotheses
+    from asr.evaluation.report import write_json as write_json
+    from asr.evaluation.significance import Comparison as Comparison
+    from asr.evaluation.significance import bootstrap_interval as bootstrap_interval
+    from asr.evaluation.significance import compare as compare
+    from asr.evaluation.speed import Speed as Speed
+
+_HOME = {
+    "Comparison": "asr.evaluation.significance",
+    "ErrorRates": "asr.evaluation.rates",
+    "Evaluation": "asr.evaluation.report",
+    "Speed": "asr.evaluation.speed",
+    "UtteranceErrors": "asr.evaluation.rates",
+    "bootstrap_interval": "asr.evaluation.significance",
+    "compare": "asr.evaluation.significance",
+    "confusions": "asr.evaluation.rates",
+    "hypothesis_lines": "asr.evaluation.report",
+    "render": "asr.evaluation.report",
+    "score": "asr.evaluation.rates",
+    "to_json": "asr.evaluation.report",
+    "write_hypotheses": "asr.evaluation.report",
+    "write_json": "asr.evaluation.report",
+}
+__all__ = [
+    "Comparison",
+    "ErrorRates",
+    "Evaluation",
+    "Speed",
+    "UtteranceErrors",
+    "bootstrap_interval",
+    "compare",
+    "confusions",
+    "hypothesis_lines",
+    "render",
+    "score",
+    "to_json",
+    "write_hypotheses",
+    "write_json",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'asr.evaluation' has no attribute {name!r}")

@@ -1,0 +1,154 @@
+"""What an evaluation says, to people (a table, the worst utterances) and to programs (JSON)."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from asr.evaluation.rates import ErrorRates, UtteranceErrors, confusions
+from asr.evaluation.speed import Speed
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A system scored on a corpus.
+
+    `wer_interval` is the bootstrap 95% interval of the word error rate, as fractions; `normalization` says in words
+    what was done to references and hypotheses before they were compared.
+    """
+
+    rates: ErrorRates
+    wer_interval: tuple[float, float]
+    speed: Speed
+    normalization: str
+
+
+def to_json(evaluation: Evaluation) -> dict[str, Any]:
+    """The result as plain values. `wer`, `cer` and both ends of `wer_interval` are fractions, not percent."""
+    rates = evaluation.rates
+    return {
+        "wer": rates.wer,
+        "cer": rates.cer,
+        "wer_interval": list(evaluation.wer_interval),
+        "utterances": len(rates.utterances),
+        "reference_words": rates.reference_words,
+        "substitutions": rates.substitutions,
+        "deletions": rates.deletions,
+        "insertions": rates.insertions,
+        "audio_seconds": evaluation.speed.audio_seconds,
+        "real_time_factor": evaluation.speed.real_time_factor,
+        "normalization": evaluation.normalization,
+    }
+
+
+def hypothesis_lines(rates: ErrorRates) -> Iterator[dict[str, Any]]:
+    """One plain record an utterance, in the order of the corpus; `words` counts those of the reference."""
+    for utterance in rates.utterances:
+        yield {
+            "id": utterance.id,
+            "reference": utterance.reference,
+            "hypothesis": utterance.hypothesis,
+            "words": utterance.reference_words,
+            "errors": utterance.errors,
+            "substitutions": utterance.substitutions,
+            "deletions": utterance.deletions,
+            "insertions": utterance.insertions,
+        }
+
+
+def write_json(path: Path | str, evaluation: Evaluation) -> None:
+    """Write `to_json(evaluation)` to a file, complete or not at all."""
+    _write(Path(path), json.dumps(to_json(evaluation), ensure_ascii=False, indent=2) + "\n")
+
+
+def write_hypotheses(path: Path | str, rates: ErrorRates) -> None:
+    """Write `hypothesis_lines(rates)` as JSON Lines, complete or not at all."""
+    _write(Path(path), "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in hypothesis_lines(rates)))
+
+
+def render(evaluation: Evaluation, worst: int = 5, confused: int = 5) -> RenderableType:
+    """A table of the rates, the utterances with most errors, and the pairs most often confused, for a rich console.
+
+    Args:
+        evaluation: what to show.
+        worst: utterances to show with their alignment; those without errors are never shown.
+        confused: pairs of words, and of characters, to show.
+    """
+    wrong = [utterance for utterance in evaluation.rates.utterances if utterance.errors]
+    wrong.sort(key=lambda utterance: (-utterance.errors, utterance.reference_words))
+    parts: list[RenderableType] = [_summary(evaluation)]
+    if wrong and worst:
+        parts += [Text(), Text("Utterances with most errors", style="bold")]
+        parts += [_Alignment(utterance) for utterance in wrong[:worst]]
+    if wrong and confused:
+        parts += [Text(), *_confused("words", wrong, confused), *_confused("characters", wrong, confused)]
+    return Group(*parts)
+
+
+def _summary(evaluation: Evaluation) -> Table:
+    rates, speed = evaluation.rates, evaluation.speed
+    low, high = evaluation.wer_interval
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    table.add_row("WER", f"{rates.wer:.2%}  (95% interval {low:.2%} to {high:.2%})")
+    table.add_row("CER", f"{rates.cer:.2%}  (spaces counted)")
+    table.add_row("normalisation", Text(evaluation.normalization))
+    table.add_row(
+        "errors",
+        f"{rates.substitutions} substitutions, {rates.deletions} deletions, {rates.insertions} insertions",
+    )
+    table.add_row("scored", f"{rates.reference_words} words in {len(rates.utterances)} utterances")
+    table.add_row("audio", f"{speed.audio_seconds:.1f} s in {speed.seconds:.1f} s")
+    table.add_row("real-time factor", f"{speed.real_time_factor:.4f}  ({speed.times_real_time:.0f} times real time)")
+    return table
+
+
+@dataclass(frozen=True, slots=True)
+class _Alignment:
+    """Reference over hypothesis, word under word, in as many rows as the console's width asks for."""
+
+    utterance: UtteranceErrors
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        utterance = self.utterance
+        yield Text(f"{utterance.id}: {utterance.errors} errors in {utterance.reference_words} words")
+        said, heard = Text("  REF"), Text("  HYP")
+        for pair in utterance.alignment:
+            words = [word or "*" for word in pair]
+            width = max(map(cell_len, words))
+            if said.cell_len + 1 + width > options.max_width and len(said) > len("  REF"):
+                yield from (said, heard)
+                said, heard = Text("  REF"), Text("  HYP")
+            for line, word in zip((said, heard), words, strict=True):
+                line.append(" ").append(word + " " * (width - cell_len(word)), "" if pair[0] == pair[1] else "red")
+        yield from (said, heard)
+
+
+def _confused(unit: str, wrong: list[UtteranceErrors], top: int) -> Iterator[Text]:
+    pairs = confusions(wrong, characters=unit == "characters").most_common(top)
+    if pairs:
+        listed = ", ".join(f"{_visible(said)} as {_visible(heard)} ({count})" for (said, heard), count in pairs)
+        yield Text.assemble((f"Most confused {unit}: ", "bold"), listed)
+
+
+def _visible(text: str) -> str:
+    return "space" if text == " " else text
+
+
+def _write(path: Path, text: str) -> None:
+    """Write beside the place, then rename: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

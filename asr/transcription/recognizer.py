@@ -1,0 +1,178 @@
+"""A recogniser: a model bundle that reads recordings and writes transcripts."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from asr.audio.load import info, load
+from asr.decoding.greedy import greedy
+from asr.decoding.hypothesis import Hypothesis
+from asr.errors import AsrError
+from asr.model.bundle import Bundle, load_bundle
+from asr.text.normalize import Normalizer
+from asr.transcript import Segment, Transcript, Word
+
+PAUSE_SECONDS = 0.8
+"""A longer silence between two words opens a new segment."""
+POOL_BATCHES = 8
+"""Batches' worth of audio that `transcribe_files` sorts by length at a time; more pads less, but answers later."""
+
+
+class Recognizer:
+    """Transcribes waveforms and files, alone or in batches, with the same result.
+
+    Args:
+        bundle: model, tokenizer and settings; the model is moved to `device` and put in eval mode.
+        device: where the model runs; None is the GPU if there is one, else the CPU.
+    """
+
+    def __init__(self, bundle: Bundle, device: torch.device | str | None = None) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.model = bundle.model.to(self.device).eval()
+        self.tokenizer = bundle.tokenizer
+        self.normalizer = Normalizer(bundle.text)
+        self.sample_rate = bundle.features.sample_rate
+        self.frame_seconds = bundle.model.frame_seconds
+
+    @classmethod
+    def load(cls, folder: Path | str, device: torch.device | str | None = None) -> "Recognizer":
+        """Read a model bundle.
+
+        Raises:
+            BundleError: the bundle is missing, incomplete, or made by a newer version.
+        """
+        return cls(load_bundle(folder), device)
+
+    def log_probs(self, waveforms: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of the tokens of some waveforms, at least one.
+
+        Args:
+            waveforms: float32 in [-1, 1] at `sample_rate`, each of shape (samples,).
+
+        Returns:
+            log_probs (batch, frames, tokens), natural logs, and their lengths (batch,), on the recogniser's device.
+        """
+        lengths = torch.tensor([len(waveform) for waveform in waveforms], device=self.device)
+        with torch.inference_mode():
+            return self.model.log_probs(pad_sequence(list(waveforms), batch_first=True).to(self.device), lengths)
+
+    def decode(self, waveforms: Sequence[Tensor]) -> list[Hypothesis]:
+        """Read waveforms, each of shape (samples,) at `sample_rate`, by greedy decoding."""
+        if not waveforms:
+            return []
+        log_probs, lengths = self.log_probs(waveforms)
+        return greedy(log_probs, lengths, self.tokenizer, self.frame_seconds)
+
+    def transcribe(self, audio: Path | str | Tensor) -> Transcript:
+        """Transcribe a file, or a waveform of shape (samples,) at `sample_rate`.
+
+        Raises:
+            AudioError: the file cannot be read.
+        """
+        waveform = audio if isinstance(audio, Tensor) else load(audio, self.sample_rate)
+        return self.transcribe_batch([waveform])[0]
+
+    def transcribe_batch(self, waveforms: Sequence[Tensor]) -> list[Transcript]:
+        """Transcribe waveforms, each of shape (samples,) at `sample_rate`, in one batch."""
+        return [
+            transcript(hypothesis.words, len(waveform) / self.sample_rate)
+            for hypothesis, waveform in zip(self.decode(waveforms), waveforms, strict=True)
+        ]
+
+    def transcribe_files(
+        self, paths: Iterable[Path | str], batch_seconds: float = 60.0
+    ) -> Iterator[tuple[Path, Transcript | AsrError]]:
+        """Transcribe files, several of similar length at a time; one that cannot be read does not stop the others.
+
+        Args:
+            paths: read lazily, some eight batches at a time.
+            batch_seconds: most audio in a batch, padding included; a longer file is a batch of its own.
+
+        Yields:
+            Each path with its transcript, or with the error that names it, in the given order.
+        """
+        pool: list[tuple[Path, float | AsrError]] = []
+        seconds = 0.0
+        for path in map(Path, paths):
+            pool.append((path, duration := _duration(path)))
+            seconds += 0.0 if isinstance(duration, AsrError) else duration
+            if seconds >= POOL_BATCHES * batch_seconds:
+                yield from self._transcribe_pool(pool, batch_seconds)
+                pool, seconds = [], 0.0
+        yield from self._transcribe_pool(pool, batch_seconds)
+
+    def _transcribe_pool(
+        self, pool: Sequence[tuple[Path, float | AsrError]], batch_seconds: float
+    ) -> Iterator[tuple[Path, Transcript | AsrError]]:
+        """Transcribe files whose durations are known, in batches of similar length; yields them in the given order."""
+        durations = {index: each for index, (_, each) in enumerate(pool) if not isinstance(each, AsrError)}
+        results: dict[int, Transcript | AsrError] = {
+            index: each for index, (_, each) in enumerate(pool) if isinstance(each, AsrError)
+        }
+        indices = list(durations)
+        for batch in batches_by_length(list(durations.values()), batch_seconds):
+            waveforms: dict[int, Tensor] = {}
+            for index in (indices[position] for position in batch):
+                try:
+                    waveforms[index] = load(pool[index][0], self.sample_rate)
+                except AsrError as error:
+                    results[index] = error
+            results |= zip(waveforms, self.transcribe_batch(list(waveforms.values())), strict=True)
+        for index, (path, _) in enumerate(pool):
+            yield path, results[index]
+
+
+def batches_by_length(durations: Sequence[float], batch_seconds: float) -> list[list[int]]:
+    """Put items of similar duration together, so that little of a batch is padding; shortest first.
+
+    Args:
+        durations: seconds of each item.
+        batch_seconds: most seconds in a batch, padding included; a longer item is a batch of its own.
+
+    Returns:
+        Positions in `durations`, each in exactly one batch.
+    """
+    batches: list[list[int]] = []
+    for index in sorted(range(len(durations)), key=durations.__getitem__):
+        if batches and durations[index] * (len(batches[-1]) + 1) <= batch_seconds:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches
+
+
+def _duration(path: Path) -> float | AsrError:
+    try:
+        return info(path).duration
+    except AsrError as error:
+        return error
+
+
+def transcript(words: Sequence[Word], duration: float) -> Transcript:
+    """Cut words into segments at every pause longer than `PAUSE_SECONDS`.
+
+    Args:
+        words: in order of time; one that ends after the audio is cut there.
+        duration: seconds of audio.
+    """
+    groups: list[list[Word]] = []
+    for word in words:
+        inside = Word(min(word.start, duration), min(word.end, duration), word.text, word.confidence)
+        if groups and inside.start - groups[-1][-1].end <= PAUSE_SECONDS:
+            groups[-1].append(inside)
+        else:
+            groups.append([inside])
+    segments = tuple(
+        Segment(
+            start=group[0].start,
+            end=group[-1].end,
+            text=" ".join(word.text for word in group),
+            confidence=sum(word.confidence for word in group) / len(group),
+            words=tuple(group),
+        )
+        for group in groups
+    )
+    return Transcript(" ".join(segment.text for segment in segments), segments, duration)

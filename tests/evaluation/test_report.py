@@ -1,0 +1,112 @@
+"""What programs and people read of an evaluation."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from asr.evaluation import Evaluation, Speed, hypothesis_lines, render, score, to_json, write_hypotheses, write_json
+
+REFERENCES = ["call four one", "set a timer", "stop"]
+HYPOTHESES = ["call for one oh", "set timer", "stop"]
+EVALUATION = Evaluation(
+    rates=score(REFERENCES, HYPOTHESES, ids=["u1", "u2", "u3"]),
+    wer_interval=(0.1, 0.6),
+    speed=Speed(audio_seconds=20.0, seconds=0.5),
+    normalization="NFC, lower case",
+)
+
+
+def shown(evaluation, **options):
+    console = Console(width=100, color_system=None, record=True, file=io.StringIO())
+    console.print(render(evaluation, **options))
+    return console.export_text()
+
+
+def test_json_holds_fractions_under_the_promised_names():
+    assert to_json(EVALUATION) == {
+        "wer": pytest.approx(3 / 7),
+        "cer": pytest.approx((1 + 3 + 2) / 28),
+        "wer_interval": [0.1, 0.6],
+        "utterances": 3,
+        "reference_words": 7,
+        "substitutions": 1,
+        "deletions": 1,
+        "insertions": 1,
+        "audio_seconds": 20.0,
+        "real_time_factor": 0.025,
+        "normalization": "NFC, lower case",
+    }
+
+
+def test_files_read_back(tmp_path):
+    write_json(tmp_path / "new" / "evaluation.json", EVALUATION)
+    assert json.loads((tmp_path / "new" / "evaluation.json").read_text()) == to_json(EVALUATION)
+    write_hypotheses(tmp_path / "hypotheses.jsonl", EVALUATION.rates)
+    lines = [json.loads(line) for line in (tmp_path / "hypotheses.jsonl").read_text().splitlines()]
+    assert lines == list(hypothesis_lines(EVALUATION.rates))
+    assert lines[0] == {
+        "id": "u1",
+        "reference": "call four one",
+        "hypothesis": "call for one oh",
+        "words": 3,
+        "errors": 2,
+        "substitutions": 1,
+        "deletions": 0,
+        "insertions": 1,
+    }
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "hypotheses.jsonl"
+    path.write_text("old")
+    with pytest.raises(UnicodeEncodeError):
+        write_hypotheses(path, score(["a"], ["\ud800"]))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_table_names_numbers_interval_and_normalisation():
+    text = shown(EVALUATION)
+    assert "42.86%  (95% interval 10.00% to 60.00%)" in text
+    assert "NFC, lower case" in text
+    assert "1 substitutions, 1 deletions, 1 insertions" in text
+    assert "0.0250  (40 times real time)" in text
+
+
+def test_the_worst_utterances_come_first_and_aligned():
+    lines = [line.rstrip() for line in shown(EVALUATION).splitlines()]
+    first = lines.index("u1: 2 errors in 3 words")
+    assert lines[first + 1 : first + 3] == ["  REF call four one *", "  HYP call for  one oh"]
+    assert lines[first + 3 : first + 6] == ["u2: 1 errors in 3 words", "  REF set a timer", "  HYP set * timer"]
+    assert not any(line.startswith("u3") for line in lines)
+    assert "u2" not in shown(EVALUATION, worst=1)
+
+
+def test_a_long_alignment_is_cut_into_rows_that_fit():
+    words = " ".join(f"word{number}" for number in range(40))
+    long = Evaluation(score([words], [words.replace("word7 ", "")]), (0.0, 1.0), Speed(1.0, 1.0), "none")
+    lines = shown(long, confused=0).splitlines()
+    said = [line.removeprefix("  REF") for line in lines if line.startswith("  REF ")]
+    heard = [line.removeprefix("  HYP") for line in lines if line.startswith("  HYP ")]
+    assert len(said) == len(heard) > 1
+    assert "".join(said).split() == words.split()
+    assert "".join(heard).split() == words.replace("word7 ", "* ").split()
+    assert max(map(len, lines)) <= 100
+
+
+def test_confusions_are_named():
+    text = shown(EVALUATION)
+    assert "Most confused words: four as for (1)" in text
+
+
+def test_markup_in_texts_is_printed_not_obeyed():
+    odd = Evaluation(score(["[red]x[/red] a"], ["[b]"], ids=["[i]"]), (0.0, 1.0), Speed(1.0, 1.0), "[none]")
+    text = shown(odd)
+    assert all(piece in text for piece in ("[red]x[/red]", "[b]", "[i]: 2 errors", "[none]"))
+
+
+def test_a_perfect_result_shows_no_errors():
+    perfect = Evaluation(score(["a"], ["a"]), (0.0, 0.0), Speed(1.0, 1.0), "none")
+    assert "most" not in shown(perfect).lower()

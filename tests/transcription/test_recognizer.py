@@ -1,0 +1,191 @@
+"""Recognisers on small made files: a toy model whose answer is plain, and a real one for invariance."""
+
+import math
+
+import pytest
+import soundfile
+import torch
+
+from asr.config import FeatureConfig, ModelConfig, TextConfig
+from asr.errors import AudioError
+from asr.model import Bundle, Model, save_bundle
+from asr.text import CharTokenizer
+from asr.transcript import Transcript, Word
+from asr.transcription import Recognizer
+from asr.transcription.recognizer import batches_by_length, transcript
+
+RATE = 8000
+LETTERS = " abcdefghij"
+
+
+class LoudnessModel(torch.nn.Module):
+    """Hears the level of every 10 ms: silence is the blank, a constant 0.1 is "a", 0.2 is "b", ..., 0.9 is " "."""
+
+    frame_seconds = 0.01
+
+    def log_probs(self, waveforms, lengths):
+        hop = round(RATE * self.frame_seconds)
+        frames = torch.nn.functional.pad(waveforms, (0, hop)).unfold(1, hop, hop)
+        levels = (10 * frames.mean(dim=-1)).round().long()
+        token = torch.where(levels == 0, 0, levels % 9 + 1)
+        return torch.nn.functional.one_hot(token, len(LETTERS) + 1).mul(20.0).log_softmax(-1), 1 + lengths // hop
+
+
+def bundle(model):
+    features = FeatureConfig(sample_rate=RATE, bins=16)
+    return Bundle(model, CharTokenizer(LETTERS), TextConfig(), features, SMALL)
+
+
+SMALL = ModelConfig(subsampling=2, channels=4, layers=1, units=16)
+TOY = Recognizer(bundle(LoudnessModel()), device="cpu")
+
+
+def sound(text, letter_seconds=0.03):
+    """What the loudness model hears as `text`; `_` is a tenth of a second of silence."""
+    pieces = [
+        torch.zeros(RATE // 10)
+        if letter == "_"
+        else torch.full((round(RATE * letter_seconds),), (LETTERS.index(letter) or 9) / 10)
+        for letter in text
+    ]
+    return torch.cat(pieces)
+
+
+@pytest.fixture(scope="module")
+def real():
+    torch.manual_seed(0)
+    features = FeatureConfig(sample_rate=RATE, bins=16)
+    model = Model(features, SMALL, len(LETTERS) + 1)
+    with torch.no_grad():
+        model.head.weight.mul_(20)  # an untrained head says next to nothing; a loud one writes text
+    return bundle(model)
+
+
+def noises(*seconds):
+    generator = torch.Generator().manual_seed(1)
+    return [0.1 * torch.randn(round(RATE * each), generator=generator) for each in seconds]
+
+
+def write(path, waveform):
+    soundfile.write(path, waveform.numpy(), RATE, subtype="FLOAT")
+    return path
+
+
+def test_a_waveform_becomes_words_with_times():
+    result = TOY.transcribe(sound("__ab_ _cab___"))
+    assert result.text == "ab cab"
+    assert result.duration == pytest.approx(0.88)
+    (segment,) = result.segments
+    first, second = segment.words
+    assert (first.start, first.end) == pytest.approx((0.195 - 0.1, 0.255 + 0.1))
+    assert (second.start, second.end) == pytest.approx((0.485 - 0.1, 0.575 + 0.1))
+    assert (segment.start, segment.end) == (first.start, second.end)
+    assert 0.99 < segment.confidence <= 1.0
+
+
+def test_a_long_pause_opens_a_segment():
+    result = TOY.transcribe(sound("ab_ _ab" + 12 * "_" + " " + "ba"))
+    assert [segment.text for segment in result.segments] == ["ab ab", "ba"]
+    assert result.text == "ab ab ba"
+    assert result.segments[0].end < result.segments[1].start - 0.8
+
+
+def test_segments_cut_words_at_the_end_of_the_audio():
+    words = (Word(0.0, 0.5, "a", 0.5), Word(1.3, 1.9, "b", 0.7), Word(2.8, 3.0, "c", 0.9))
+    result = transcript(words, duration=2.9)
+    assert [segment.text for segment in result.segments] == ["a b", "c"]
+    assert result.segments[0].confidence == pytest.approx(0.6)
+    assert result.segments[1].end == 2.9
+
+
+@pytest.mark.parametrize("waveform", [torch.zeros(0), torch.zeros(1), torch.zeros(RATE)], ids=["none", "one", "second"])
+def test_silence_and_no_samples_give_an_empty_transcript(waveform, real):
+    assert TOY.transcribe(waveform) == Transcript("", (), len(waveform) / RATE)
+    assert Recognizer(real, device="cpu").transcribe(waveform).duration == len(waveform) / RATE
+
+
+def test_no_waveforms_no_transcripts():
+    assert TOY.transcribe_batch([]) == []
+    assert list(TOY.transcribe_files([])) == []
+
+
+def test_a_batch_gives_what_each_waveform_gives_alone(real):
+    recognizer = Recognizer(real, device="cpu")
+    waveforms = noises(0.5, 2.0, 0.11, 1.3)
+    together = recognizer.transcribe_batch(waveforms)
+    assert sum(len(each.text) for each in together) > 20
+    for waveform, batched in zip(waveforms, together, strict=True):
+        alone = recognizer.transcribe(waveform)
+        assert batched.text == alone.text
+        log_probs, lengths = recognizer.log_probs([waveform])
+        assert lengths.tolist() == [log_probs.shape[1]]
+        for one, other in zip(batched.segments, alone.segments, strict=True):
+            assert [(word.start, word.end, word.text) for word in one.words] == [
+                (word.start, word.end, word.text) for word in other.words
+            ]
+            assert one.confidence == pytest.approx(other.confidence, abs=1e-4)
+
+
+def test_log_probs_are_normalised_and_carry_no_gradient(real):
+    log_probs, _ = Recognizer(real, device="cpu").log_probs(noises(0.3))
+    assert log_probs.exp().sum(-1).allclose(torch.ones(1), atol=1e-5)
+    assert not log_probs.requires_grad
+
+
+def test_a_saved_bundle_loads_and_says_the_same(real, tmp_path):
+    save_bundle(tmp_path / "model", real)
+    waveforms = noises(1.0)
+    loaded = Recognizer.load(tmp_path / "model", device="cpu")
+    assert loaded.transcribe_batch(waveforms) == Recognizer(real, device="cpu").transcribe_batch(waveforms)
+    assert loaded.sample_rate == RATE
+    assert loaded.frame_seconds == 0.02
+    assert loaded.normalizer("Ab, C") == "ab c"
+
+
+@pytest.mark.parametrize("batch_seconds", [0.01, 0.2, 60.0])
+def test_files_come_in_order_and_a_broken_one_stops_no_other(tmp_path, batch_seconds):
+    texts = ["abc", "a", "ab ab ab", "b", "cab"]
+    paths = [write(tmp_path / f"{number}.wav", sound(text)) for number, text in enumerate(texts)]
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"RIFF nothing of use")
+    paths[2:2] = [broken, tmp_path / "missing.wav", paths[0]]
+    results = list(TOY.transcribe_files(iter(paths), batch_seconds=batch_seconds))
+    assert [path for path, _ in results] == paths
+    good = [result.text for _, result in results if isinstance(result, Transcript)]
+    assert good == ["abc", "a", "abc", "ab ab ab", "b", "cab"]
+    for path, result in results[2:4]:
+        assert isinstance(result, AudioError)
+        assert str(path) in str(result)
+
+
+def test_files_are_answered_before_all_are_opened(tmp_path):
+    path = write(tmp_path / "a.wav", sound("abc"))
+
+    def endless():
+        while True:
+            yield path
+
+    first, result = next(iter(TOY.transcribe_files(endless(), batch_seconds=0.2)))
+    assert (first, result.text) == (path, "abc")
+
+
+def test_a_file_is_read_at_the_rate_of_the_model(tmp_path):
+    path = tmp_path / "double.wav"
+    soundfile.write(path, sound("aaabbbccc").repeat_interleave(2).numpy(), 2 * RATE)
+    assert TOY.transcribe(path).text == "abc"
+    assert TOY.transcribe(str(path)).duration == pytest.approx(0.27)
+    with pytest.raises(AudioError, match=r"missing\.wav"):
+        TOY.transcribe(tmp_path / "missing.wav")
+
+
+def test_batches_hold_every_item_once_within_the_limit():
+    durations = [3.0, 0.5, 9.0, 1.0, 0.7, 2.5, 0.0, 30.0]
+    batches = batches_by_length(durations, batch_seconds=6.0)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(durations)))
+    for batch in batches:
+        longest = max(durations[index] for index in batch)
+        assert len(batch) == 1 or longest * len(batch) <= 6.0
+    assert batches[-1] == [7]
+    assert len(batches) < len(durations)
+    assert batches_by_length([], 6.0) == []
+    assert math.isclose(sum(durations[index] for batch in batches for index in batch), sum(durations))

@@ -1,0 +1,106 @@
+"""Scoring a toy recogniser, which hears levels as letters, on a manifest of made files."""
+
+import pytest
+import soundfile
+import torch
+
+from asr.config import FeatureConfig, ModelConfig, TextConfig
+from asr.dataset import Manifest, Utterance, write_manifest
+from asr.errors import AsrError, ManifestError
+from asr.evaluation import to_json
+from asr.model import Bundle
+from asr.text import CharTokenizer
+from asr.transcription import Recognizer, evaluate
+
+RATE = 8000
+
+
+class LevelModel(torch.nn.Module):
+    """Level 0.1 is "a", 0.2 is "b", 0.3 is " ", silence is the blank; a frame is 10 ms."""
+
+    frame_seconds = 0.01
+
+    def log_probs(self, waveforms, lengths):
+        frames = torch.nn.functional.pad(waveforms, (0, 80)).unfold(1, 80, 80)
+        token = (10 * frames.mean(dim=-1)).round().long()
+        return torch.nn.functional.one_hot(token, 4).mul(20.0).log_softmax(-1), 1 + lengths // 80
+
+
+def recognizer(tokens="ab ", **text):
+    features = FeatureConfig(sample_rate=RATE, bins=16)
+    bundle = Bundle(LevelModel(), CharTokenizer(tokens), TextConfig(**text), features, ModelConfig())
+    return Recognizer(bundle, device="cpu")
+
+
+def manifest(folder, pairs):
+    """`pairs` of what is heard and what the transcript says; each letter lasts 50 ms after 50 ms of silence."""
+    utterances = []
+    for number, (heard, text) in enumerate(pairs):
+        levels = [level for letter in heard for level in (0.0, ("ab ".index(letter) + 1) / 10)] or [0.0]
+        waveform = torch.tensor(levels).repeat_interleave(RATE // 20)
+        path = folder / f"{number}.wav"
+        soundfile.write(path, waveform.numpy(), RATE)
+        utterances.append(
+            Utterance(audio_filepath=path, duration=len(waveform) / RATE, text=text, id=f"u{number}", line=number + 1)
+        )
+    write_manifest(folder / "test.jsonl", utterances)
+    return Manifest(folder / "test.jsonl")
+
+
+def test_rates_are_those_of_what_is_heard(tmp_path):
+    corpus = manifest(tmp_path, [("ab ab", "Ab, ab!"), ("a", "b"), ("", "a b"), ("b a b", "b b"), ("ba", "ba")])
+    progress = []
+    result = evaluate(
+        recognizer(), corpus, batch_seconds=0.5, progress=lambda done, total: progress.append((done, total))
+    )
+    rates = result.rates
+    assert [utterance.hypothesis for utterance in rates.utterances] == ["ab ab", "a", "", "b a b", "ba"]
+    assert [utterance.id for utterance in rates.utterances] == ["u0", "u1", "u2", "u3", "u4"]
+    assert (rates.substitutions, rates.deletions, rates.insertions, rates.reference_words) == (1, 2, 1, 8)
+    assert result.wer_interval[0] <= rates.wer <= result.wer_interval[1]
+    assert result.speed.audio_seconds == pytest.approx(0.1 * (5 + 1 + 5 + 2) + 0.05, abs=1e-3)
+    assert result.speed.seconds > 0
+    assert progress[-1] == (5, 5)
+    assert [done for done, _ in progress] == sorted({done for done, _ in progress})
+
+
+def test_hypotheses_are_normalised_as_the_references_are_and_the_way_is_named(tmp_path):
+    corpus = manifest(tmp_path, [("ab", "ab")])
+    upper = recognizer(tokens="AB ", case="lower")
+    result = evaluate(upper, corpus)
+    assert result.rates.utterances[0].hypothesis == "ab"
+    assert to_json(result)["normalization"] == upper.normalizer.describe()
+    assert result.rates.wer == 0.0
+    assert evaluate(recognizer(case="upper"), corpus).rates.utterances[0].reference == "AB"
+
+
+def test_offset_and_duration_are_honoured(tmp_path):
+    whole = manifest(tmp_path, [("ab", "ab")])[0]
+    half = Utterance(audio_filepath=whole.audio_filepath, duration=0.1, text="b", offset=0.1, id="half", line=1)
+    write_manifest(tmp_path / "half.jsonl", [half])
+    result = evaluate(recognizer(), Manifest(tmp_path / "half.jsonl"))
+    assert result.rates.utterances[0].hypothesis == "b"
+    assert result.speed.audio_seconds == pytest.approx(0.1)
+
+
+def test_the_batch_size_changes_nothing(tmp_path):
+    corpus = manifest(tmp_path, [("ab", "b"), ("a b a b", "a b"), ("b", "b"), ("bb", "bb")])
+    assert evaluate(recognizer(), corpus, batch_seconds=0.01).rates == evaluate(recognizer(), corpus).rates
+
+
+def test_unreadable_recordings_are_all_named_and_nothing_is_scored(tmp_path):
+    corpus = manifest(tmp_path, [("a", "a"), ("b", "b"), ("ab", "ab"), ("ba", "ba")])
+    (tmp_path / "1.wav").unlink()
+    (tmp_path / "3.wav").write_bytes(b"not audio")
+    with pytest.raises(ManifestError, match=r"test\.jsonl: 2 of 4 recordings") as caught:
+        evaluate(recognizer(), corpus)
+    message = str(caught.value)
+    assert "1.wav" in message
+    assert "3.wav" in message
+    assert "test.jsonl:4" in message
+    assert "\n" not in message
+
+
+def test_a_manifest_without_words_is_an_error(tmp_path):
+    with pytest.raises(AsrError, match="no words"):
+        evaluate(recognizer(), manifest(tmp_path, [("a", "!")]))
