@@ -79,14 +79,7 @@ class Inputs:
 
     def _read(self, dataset: SpeechDataset, plan: Sequence[list[int]], epoch: int) -> Iterator[Batch]:
         pad_samples = round(PAD_SECONDS * dataset.sample_rate)
-        return loader(
-            dataset,
-            type("P", (), {"batches": lambda s, e: list(plan)})(),
-            epoch,
-            0,
-            self.recipe.training.workers,
-            pad_samples,
-        )
+        return loader(dataset, plan, epoch, workers=self.recipe.training.workers, pad_samples=pad_samples)
 
 
 def prepare_inputs(recipe: Recipe) -> Inputs:
