@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from asr.dataset.batches import loader as loader
     from asr.dataset.check import CheckReport as CheckReport
     from asr.dataset.check import output_frames as output_frames
-    from asr.dataset.check import required_frames as required_frames
     from asr.dataset.manifest import Manifest as Manifest
     from asr.dataset.manifest import Utterance as Utterance
     from asr.dataset.manifest import write_manifest as write_manifest
@@ -28,7 +27,6 @@ _HOME = {
     "collate": "asr.dataset.batches",
     "loader": "asr.dataset.batches",
     "output_frames": "asr.dataset.check",
-    "required_frames": "asr.dataset.check",
     "write_manifest": "asr.dataset.manifest",
 }
 __all__ = [
@@ -42,7 +40,6 @@ __all__ = [
     "collate",
     "loader",
     "output_frames",
-    "required_frames",
     "write_manifest",
 ]
 

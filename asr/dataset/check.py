@@ -21,7 +21,7 @@ from asr.audio.files import SLACK_SECONDS
 from asr.config import FeatureConfig
 from asr.dataset.manifest import Utterance, read_lines
 from asr.errors import AudioError, ManifestError
-from asr.text import Normalizer, Tokenizer
+from asr.text import Normalizer, Tokenizer, required_frames
 
 HISTOGRAM_SECONDS = (0.0, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, math.inf)
 
@@ -48,18 +48,6 @@ class CheckReport:
     """Those that the vocabulary cannot write."""
     problems: tuple[str, ...]
     """Every one, in the order of the lines: `file:line: what; remedy`."""
-
-
-def required_frames(tokens: Sequence[int]) -> int:
-    """The fewest output frames with which CTC can emit these tokens.
-
-    Each token takes a frame. CTC merges equal neighbours, so a token that repeats the one before it needs a blank in
-    between, which takes another (Graves et al. 2006, "Connectionist temporal classification", section 3.1).
-
-    Args:
-        tokens: ids, without blanks.
-    """
-    return len(tokens) + sum(first == second for first, second in pairwise(tokens))
 
 
 def output_frames(seconds: float, features: FeatureConfig, subsampling: int) -> int:

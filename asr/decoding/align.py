@@ -1,7 +1,6 @@
 """Which frames belong to which token: the most likely CTC path, and its tokens' spans."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy
 import torch
@@ -9,6 +8,7 @@ from torchaudio.functional import forced_align
 
 from asr.decoding.hypothesis import BLANK, TokenSpan
 from asr.errors import TextError
+from asr.text import required_frames
 
 
 def align(log_probs: torch.Tensor, tokens: Sequence[int]) -> list[TokenSpan]:
@@ -31,7 +31,7 @@ def align(log_probs: torch.Tensor, tokens: Sequence[int]) -> list[TokenSpan]:
     frames, vocabulary = log_probs.shape
     if not all(BLANK < token < vocabulary for token in tokens):
         raise ValueError(f"tokens to align must lie in 1..{vocabulary - 1}, found {min(tokens)}..{max(tokens)}")
-    if frames < (needed := frames_needed(tokens)):
+    if frames < (needed := required_frames(tokens)):
         raise TextError(
             f"alignment: {frames} frames are too few for {len(tokens)} tokens, which need {needed} (a frame each, and "
             "a blank between equal neighbours); check that this is the text of this recording"
@@ -42,11 +42,6 @@ def align(log_probs: torch.Tensor, tokens: Sequence[int]) -> list[TokenSpan]:
     emissions = log_probs.detach().cpu().float().clamp(min=-1e4)
     path, scores = forced_align(emissions[None], torch.tensor([list(tokens)]), blank=BLANK)
     return spans(path[0].numpy(), scores[0].numpy(), [frames])[0]
-
-
-def frames_needed(tokens: Sequence[int]) -> int:
-    """The fewest frames on which CTC can write these tokens: one each, and a blank between equal neighbours."""
-    return len(tokens) + sum(left == right for left, right in pairwise(tokens))
 
 
 def spans(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from asr.text.tokenizer import build_tokenizer as build_tokenizer
     from asr.text.tokenizer import check_coverage as check_coverage
     from asr.text.tokenizer import load_tokenizer as load_tokenizer
+    from asr.text.tokenizer import required_frames as required_frames
 
 _HOME = {
     "BpeTokenizer": "asr.text.tokenizer",
@@ -20,6 +21,7 @@ _HOME = {
     "build_tokenizer": "asr.text.tokenizer",
     "check_coverage": "asr.text.tokenizer",
     "load_tokenizer": "asr.text.tokenizer",
+    "required_frames": "asr.text.tokenizer",
 }
 __all__ = [
     "BpeTokenizer",
@@ -29,6 +31,7 @@ __all__ = [
     "build_tokenizer",
     "check_coverage",
     "load_tokenizer",
+    "required_frames",
 ]
 
 

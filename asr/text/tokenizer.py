@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -185,6 +186,18 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         return CharTokenizer(content["characters"])
     except TextError as error:
         raise BundleError(f"{path}: {error}") from None
+
+
+def required_frames(tokens: Sequence[int]) -> int:
+    """The fewest output frames with which CTC can emit these tokens.
+
+    Each token takes a frame. CTC merges equal neighbours, so a token that repeats the one before it needs a blank in
+    between, which takes another (Graves et al. 2006, "Connectionist temporal classification", section 3.1).
+
+    Args:
+        tokens: ids, without blanks.
+    """
+    return len(tokens) + sum(first == second for first, second in pairwise(tokens))
 
 
 def check_coverage(vocabulary: Tokenizer | str, texts: Iterable[str], ids: Iterable[str] | None = None) -> None:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from asr.config import FeatureConfig, TextConfig
-from asr.dataset.check import HISTOGRAM_SECONDS, check, output_frames, render, required_frames
+from asr.dataset.check import HISTOGRAM_SECONDS, check, output_frames, render
 from asr.errors import ManifestError
-from asr.text import CharTokenizer, Normalizer
+from asr.text import CharTokenizer, Normalizer, required_frames
 
 NORMALIZER = Normalizer(TextConfig())
 
