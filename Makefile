@@ -1,0 +1,71 @@
+# Everything from a fresh clone to a trained recogniser. `make` alone lists what can be done.
+#
+# RECIPE=an4 is recipes/an4/default.toml and runs/an4; RECIPE=an4/streaming is recipes/an4/streaming.toml and
+# runs/an4-streaming. ARGS goes to the command unchanged, e.g. ARGS="--set training.epochs=10".
+
+RECIPE ?= synthetic
+ARGS ?=
+FILES ?=
+PYTHON ?= python3
+
+CORPUS := $(firstword $(subst /, ,$(RECIPE)))
+NAME := $(or $(word 2,$(subst /, ,$(RECIPE))),default)
+TOML := recipes/$(CORPUS)/$(NAME).toml
+RUN := runs/$(CORPUS)$(addprefix -,$(filter-out default,$(NAME)))
+TEST = recipes/$(CORPUS)/$(shell sed -n 's/^test *= *"\(.*\)"/\1/p' $(TOML) 2>/dev/null)
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+# The preparer of the corpus, if it has one and is not done. What it writes last is .prepared.json.
+PREPARED := $(wildcard $(addprefix data/$(CORPUS)/,.prepared.json train.jsonl dev.jsonl test.jsonl))
+PREPARE := $(if $(filter-out 4,$(words $(PREPARED))),$(wildcard data/$(CORPUS)/prepare.py))
+# Training again goes on where Ctrl-C stopped it, unless asked to start over.
+RESUME := $(if $(findstring --overwrite,$(ARGS)),,--resume)
+
+.PHONY: help setup prepare train evaluate transcribe test test-slow lint format clean
+.DEFAULT_GOAL := help
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@echo
+	@echo 'Recipes (RECIPE=...): $(patsubst recipes/%.toml,%,$(subst /default.toml,.toml,$(wildcard recipes/*/*.toml)))'
+
+setup: $(INSTALLED) ## create .venv and install everything (the other targets do it when needed)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "asr needs Python 3.11 or newer, and $(PYTHON) is %d.%d; say which: make PYTHON=python3.11" % v[:2])'
+	@echo 'Installing into .venv, once; most of it is PyTorch'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[synthetic,dev]'
+	@touch $@
+
+prepare: $(INSTALLED) ## find or make the corpus of RECIPE and write its manifests (train does it when needed)
+	$(if $(PREPARE),$(BIN)/python $(PREPARE))
+
+train: prepare ## train RECIPE, go on if it was stopped, score it on its test set: runs/RECIPE/{model,evaluation.json}
+	$(BIN)/asr train $(TOML) --run $(RUN) $(RESUME) $(ARGS)
+
+evaluate: $(INSTALLED) ## score the model of RECIPE on its test set again
+	$(BIN)/asr evaluate $(RUN)/model $(TEST) --json $(RUN)/evaluation.json $(ARGS)
+
+transcribe: $(INSTALLED) ## transcribe FILES="a.wav b.mp3" with the model of RECIPE
+	$(BIN)/asr transcribe $(RUN)/model $(or $(FILES),$(error say what to transcribe: make transcribe FILES="a.wav b.mp3")) $(ARGS)
+
+test: lint ## check format, lint and types, and run the tests (at most 8 minutes on two cores)
+	$(BIN)/pytest $(ARGS)
+
+test-slow: $(INSTALLED) ## run the tests that train for minutes
+	$(BIN)/pytest -m slow $(ARGS)
+
+lint: $(INSTALLED) ## check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## format and mend what can be mended by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove .venv and caches; data and runs stay
+	rm -rf .venv *.egg-info build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find asr data tests -name __pycache__ -type d -prune -exec rm -rf {} +

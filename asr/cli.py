@@ -1,0 +1,275 @@
+"""The command line: parse, call one function, print.
+
+Results go to stdout; progress, notes and errors go to stderr, so that results can be piped. An `AsrError` is one line
+and exit status 1, Ctrl-C is exit status 130, and anything else is a bug and keeps its traceback. What does the work is
+imported inside the commands, so that `asr --help` answers at once.
+"""
+
+import enum
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from asr.console import flatten, note, progress, show
+from asr.errors import AsrError, ConfigError
+
+if TYPE_CHECKING:
+    from asr.dataset import Manifest
+    from asr.evaluation import Evaluation
+
+TRACES = ("last.ckpt", "model", "evaluation.json", "curves.png", "tensorboard")
+"""What a training and its evaluation leave in the run folder."""
+
+
+class _Commands(TyperGroup):
+    """Turns what a command raises into one line and an exit status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AsrError as error:
+            note(f"asr: {error}")
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt as interruption:
+            note(f"\nasr: {interruption or 'stopped'}")
+            raise typer.Exit(130) from None
+
+
+class Format(enum.StrEnum):
+    """How a transcript is written; see `asr.transcription.format`."""
+
+    TXT = "txt"
+    JSON = "json"
+    SRT = "srt"
+    VTT = "vtt"
+    TSV = "tsv"
+
+
+Device = Annotated[
+    str | None, typer.Option(help="Where the model runs, e.g. cpu or cuda:1.", show_default="GPU if any")
+]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model bundle: the folder that training wrote.")]
+BatchSeconds = Annotated[float, typer.Option(min=0.0, help="Seconds of audio recognised at once.")]
+
+app = typer.Typer(
+    cls=_Commands,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Speech recognition that anyone can train, trust and run.",
+    epilog="\b\nExample:\n  asr transcribe runs/synthetic/model talk.wav",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line; never returns."""
+    app(prog_name="asr")
+
+
+def _command(example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a subcommand whose help ends with a working example."""
+    return app.command(epilog=f"\b\nExample:\n  {example}")
+
+
+@_command("asr check data/an4/train.jsonl data/an4/dev.jsonl --recipe recipes/an4/default.toml")
+def check(
+    manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST", help="JSON Lines files.")],
+    recipe: Annotated[Path | None, typer.Option(help="Read as this recipe will.", show_default="defaults")] = None,
+) -> None:
+    """Verify manifests and the recordings they name."""
+    from asr.config import Recipe, load_recipe
+    from asr.dataset.check import check, render
+    from asr.text import Normalizer
+
+    settings = load_recipe(recipe) if recipe else Recipe.model_validate({"data": {"train": "any"}})
+    normalizer, known = Normalizer(settings.text), settings.tokenizer.characters or None
+    features, subsampling = settings.features, settings.model.subsampling
+    failed = False
+    for path in manifests:
+        try:
+            with progress(f"checking {path}") as done:
+                report = check(path, normalizer, known, features, subsampling, done)
+            show(render(report))
+            problems = report.problems
+        except AsrError as error:
+            problems = (str(error),)
+        for problem in problems:
+            failed = True
+            note(f"asr: {problem}")
+    if failed:
+        raise typer.Exit(1)
+
+
+@_command("asr train recipes/an4/default.toml --set training.epochs=10")
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="The experiment, a TOML file.")],
+    run: Annotated[Path | None, typer.Option(help="Folder to train in.", show_default="runs/RECIPE")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training there, if any.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the training there, if any.")] = False,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; repeatable.")
+    ] = None,
+) -> None:
+    """Train a recogniser, and score it on the test set."""
+    from asr.config import load_recipe
+    from asr.dataset import Manifest
+    from asr.evaluation import render, write_json
+    from asr.training import train
+
+    settings = load_recipe(recipe, changes or ())
+    data, run = settings.data, run or run_folder(recipe)
+    for name in filter(None, (*data.train, data.dev, data.test)):
+        Manifest(name)  # mistakes show before anything is begun or replaced
+    try:
+        train(settings, run, resume=_goes_on(run, resume, overwrite))
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(f"{stop or 'stopped'}; the same command with --resume goes on") from None
+    note(f"model: {run / 'model'}")
+    if data.test is not None:
+        test = Manifest(data.test)
+        evaluation = _evaluate(run / "model", test)
+        write_json(run / "evaluation.json", evaluation)
+        show(render(evaluation))
+        recording = min(os.path.relpath(test[0].audio_filepath), str(test[0].audio_filepath), key=len)
+        note(f"\nTry it: asr transcribe {run / 'model'} {recording}")
+
+
+@_command("asr evaluate runs/an4/model data/an4/test.jsonl --json evaluation.json")
+def evaluate(
+    model: Model,
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="What was said: a JSON Lines file.")],
+    json: Annotated[Path | None, typer.Option(help="Write the rates here, as JSON.")] = None,
+    hypotheses: Annotated[Path | None, typer.Option(help="Write each utterance here, as JSON Lines.")] = None,
+    batch_seconds: BatchSeconds = 60.0,
+    device: Device = None,
+) -> None:
+    """Score a model on a manifest: error rates and speed."""
+    from asr.dataset import Manifest
+    from asr.evaluation import render, write_hypotheses, write_json
+
+    evaluation = _evaluate(model, Manifest(manifest), batch_seconds, device)
+    if json is not None:
+        write_json(json, evaluation)
+    if hypotheses is not None:
+        write_hypotheses(hypotheses, evaluation.rates)
+    show(render(evaluation))
+
+
+@_command("asr transcribe runs/an4/model talk.wav answer.mp3 --format srt --output subtitles")
+def transcribe(
+    model: Model,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Recordings.")],
+    format: Annotated[Format, typer.Option(help="How to write the transcripts.")] = Format.TXT,  # noqa: A002
+    output: Annotated[Path | None, typer.Option(help="Folder for one file a recording.", show_default="print")] = None,
+    batch_seconds: BatchSeconds = 60.0,
+    device: Device = None,
+) -> None:
+    """Write what is said in recordings.
+
+    One that cannot be read is named on stderr; the others go on, and the exit status is 1.
+    """
+    from asr import transcription
+
+    places = _places(files, output, format)
+    recognizer = transcription.Recognizer.load(model, device)
+    failed = False
+    with progress("transcribing", hidden=not places and sys.stdout.isatty()) as done:
+        for number, (path, result) in enumerate(recognizer.transcribe_files(files, batch_seconds), start=1):
+            if isinstance(result, AsrError):
+                failed = True
+                note(f"asr: {result}")
+            elif places:
+                places[path].write_text(transcription.format(result, format) + "\n", encoding="utf-8")
+            else:
+                text = transcription.format(result, format)
+                show(f"{path}: {text}" if len(files) > 1 else text)
+            done(number, len(files))
+    if failed:
+        raise typer.Exit(1)
+
+
+@_command("asr info runs/an4/model")
+def info(model: Model) -> None:
+    """Say what a model is and where it comes from."""
+    from asr.model import load_bundle
+    from asr.text import Normalizer
+
+    bundle = load_bundle(model)
+    settings = {"features": bundle.features, "text": bundle.text, "model": bundle.architecture}
+    facts = {
+        "parameters": f"{sum(weight.numel() for weight in bundle.model.parameters()):,}",
+        "vocabulary": f"the blank and {' '.join(map(repr, bundle.tokenizer.tokens[1:]))}",
+        "normalisation": Normalizer(bundle.text).describe(),
+        **{name: table.model_dump() for name, table in settings.items()},
+        "provenance": bundle.provenance,
+    }
+    rows = list(flatten("", facts))
+    width = max(len(name) for name, _ in rows)
+    show("\n".join(f"{name:{width}}  {value or repr(value)}" for name, value in rows))
+
+
+def run_folder(recipe: Path) -> Path:
+    """Where a recipe trains: recipes/an4/{default,x}.toml in runs/an4 and runs/an4-x, my.toml in runs/my."""
+    path = recipe.resolve()
+    shelved = path.parent.parent.name == "recipes"
+    names = [path.parent.name] * shelved + [path.stem] * (not shelved or path.stem != "default")
+    return Path("runs", "-".join(names))
+
+
+def _goes_on(run: Path, resume: bool, overwrite: bool) -> bool:
+    """Whether to go on with the training in a folder. Clears the folder if asked to begin anew there.
+
+    Raises:
+        ConfigError: the folder holds a training, and nothing was said of it.
+    """
+    traces = [path for name in TRACES if (path := run / name).exists()]
+    if overwrite:
+        for path in traces:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return False
+    if traces and not resume:
+        raise ConfigError(
+            f"{run}: holds a training already; go on with it (--resume), replace it (--overwrite), "
+            "or choose another folder (--run)"
+        )
+    return (run / "last.ckpt").exists()
+
+
+def _evaluate(
+    model: Path, manifest: "Manifest", batch_seconds: float = 60.0, device: str | None = None
+) -> "Evaluation":
+    from asr.transcription import Recognizer, evaluate
+
+    recognizer = Recognizer.load(model, device)
+    with progress("evaluating") as done:
+        return evaluate(recognizer, manifest, batch_seconds, done)
+
+
+def _places(files: Sequence[Path], output: Path | None, format: Format) -> dict[Path, Path]:  # noqa: A002
+    """Where the transcript of each recording goes; nothing if they are printed.
+
+    Raises:
+        ConfigError: printed transcripts could not be told apart, or one would be written over another.
+    """
+    if output is None:
+        if len(files) > 1 and format is not Format.TXT:
+            raise ConfigError(
+                f"--format {format}: printing {len(files)} transcripts would mix them; give --output FOLDER"
+            )
+        return {}
+    places: dict[Path, Path] = {}
+    for path in files:
+        place = output / f"{path.stem}.{format}"
+        if place in places.values():
+            raise ConfigError(f"{place}: two recordings would be written here; transcribe them into different folders")
+        places[path] = place
+    output.mkdir(parents=True, exist_ok=True)
+    return places

@@ -1,0 +1,150 @@
+"""The command line keeps its promises: examples that work, one line for an error, an exit status."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import asr.cli
+from asr.cli import Format, run_folder
+from asr.errors import AudioError
+from asr.transcription import FORMATS
+
+GROUP = typer.main.get_command(asr.cli.app)
+COMMANDS = sorted(GROUP.commands)
+
+
+def invoke(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(asr.cli.app, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_ends_with_an_example_that_parses(name: str) -> None:
+    status, help_text, _ = invoke(name, "--help")
+    *_, heading, example = help_text.rstrip().splitlines()
+    assert (status, heading.strip()) == (0, "Example:")
+    program, command, *arguments = shlex.split(example)
+    assert (program, command) == ("asr", name)
+    assert GROUP.commands[name].make_context(name, arguments).params
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_says_what_every_option_is_for(name: str) -> None:
+    for parameter in GROUP.commands[name].params:
+        assert parameter.help or parameter.name == "help", f"{name}: {parameter.name} has no help"
+
+
+def test_formats_are_those_of_the_transcripts() -> None:
+    assert [str(each) for each in Format] == list(FORMATS)
+
+
+def test_error_is_one_line_and_status_1(tmp_path: Path) -> None:
+    for arguments in (["train", tmp_path / "none.toml"], ["info", tmp_path / "none"]):
+        status, output, errors = invoke(*arguments)
+        assert (status, output) == (1, "")
+        assert re.fullmatch(rf"asr: {tmp_path}/none\S*: no such .*; .*\n", errors)
+
+
+def test_wrong_usage_is_status_2() -> None:
+    assert invoke("transcribe")[0] == 2
+    assert invoke("nonsense")[0] == 2
+
+
+def test_interruption_is_status_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt("saved; go on with --resume")
+
+    monkeypatch.setattr("asr.config.load_recipe", stop)
+    status, output, errors = invoke("train", tmp_path / "any.toml")
+    assert (status, output) == (130, "")
+    assert "saved; go on with --resume" in errors
+
+
+def test_bug_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("asr.config.load_recipe", fail)
+    with pytest.raises(ZeroDivisionError):
+        CliRunner().invoke(asr.cli.app, ["train", str(tmp_path)], catch_exceptions=False)
+
+
+def test_module_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "asr", "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: asr ")
+    assert not done.stderr
+
+
+@pytest.mark.parametrize(
+    ("recipe", "folder"),
+    [
+        ("recipes/an4/default.toml", "runs/an4"),
+        ("recipes/an4/streaming.toml", "runs/an4-streaming"),
+        ("my.toml", "runs/my"),
+        ("experiments/default.toml", "runs/default"),
+    ],
+)
+def test_run_is_named_for_its_recipe(recipe: str, folder: str) -> None:
+    assert run_folder(Path(recipe)) == Path(folder)
+
+
+def test_several_transcripts_are_not_mixed(tmp_path: Path) -> None:
+    status, _, errors = invoke("transcribe", tmp_path, "a.wav", "b.wav", "--format", "srt")
+    assert status == 1
+    assert "give --output FOLDER" in errors
+    status, _, errors = invoke("transcribe", tmp_path, "a/x.wav", "b/x.mp3", "--output", tmp_path / "texts")
+    assert status == 1
+    assert "two recordings would be written here" in errors
+
+
+class StandIn:
+    """Recognises every file but the broken one, whatever is in it."""
+
+    @classmethod
+    def load(cls, *_: object) -> "StandIn":
+        return cls()
+
+    def transcribe_files(self, paths, _batch_seconds):
+        from asr.transcript import Transcript
+
+        for path in paths:
+            broken = "broken" in path.name
+            yield path, AudioError(f"{path}: empty; give audio") if broken else Transcript(f"said {path.stem}", (), 1.0)
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_broken_recording_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int) -> None:
+    monkeypatch.setattr("asr.transcription.recognizer.Recognizer", StandIn)
+    files = ["broken.wav", *(f"{number}.wav" for number in range(1, count))]
+    status, output, errors = invoke("transcribe", "model", *files)
+    assert status == 1
+    assert output.splitlines() == [f"{number}.wav: said {number}" for number in range(1, count)]
+    assert errors == "asr: broken.wav: empty; give audio\n"
+    status, output, _ = invoke("transcribe", "model", *files, "--output", tmp_path / "texts")
+    assert (status, output) == (1, "")
+    assert len(list((tmp_path / "texts").iterdir())) == count - 1
+
+
+def test_one_transcript_is_printed_bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asr.transcription.recognizer.Recognizer", StandIn)
+    assert invoke("transcribe", "model", "a.wav") == (0, "said a\n", "")
+
+
+def test_training_is_neither_lost_nor_repeated(tmp_path: Path) -> None:
+    assert asr.cli._goes_on(tmp_path, resume=True, overwrite=False) is False, "nothing to go on with"
+    (tmp_path / "notes.txt").write_text("mine")
+    assert asr.cli._goes_on(tmp_path, resume=False, overwrite=False) is False
+    (tmp_path / "last.ckpt").touch()
+    (tmp_path / "model").mkdir()
+    assert asr.cli._goes_on(tmp_path, resume=True, overwrite=False) is True
+    with pytest.raises(asr.errors.ConfigError, match=r"holds a training already; go on with it \(--resume\)"):
+        asr.cli._goes_on(tmp_path, resume=False, overwrite=False)
+    assert asr.cli._goes_on(tmp_path, resume=False, overwrite=True) is False
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"], "only what training wrote is removed"

@@ -1,0 +1,111 @@
+"""Settings: what a recipe may say, and how it is told that it said something else."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from asr.config import FeatureConfig, Recipe, load_recipe, parse_settings
+from asr.errors import ConfigError
+
+
+def recipe(folder: Path, text: str) -> Path:
+    path = folder / "recipe.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+MINIMAL = '[data]\ntrain = "train.jsonl"\n'
+
+
+def test_everything_has_a_default_but_the_data(tmp_path: Path) -> None:
+    settings = load_recipe(recipe(tmp_path, MINIMAL))
+    assert settings == Recipe.model_validate({"data": {"train": str(tmp_path / "train.jsonl")}})
+    assert settings.data.dev is None
+
+
+def test_manifests_lie_beside_the_recipe(tmp_path: Path) -> None:
+    text = '[data]\ntrain = ["a.jsonl", "/elsewhere/b.jsonl"]\ndev = "../dev.jsonl"\ntest = "c/test.jsonl"\n'
+    data = load_recipe(recipe(tmp_path, text)).data
+    assert data.train == (str(tmp_path / "a.jsonl"), "/elsewhere/b.jsonl")
+    assert (data.dev, data.test) == (str(tmp_path / "../dev.jsonl"), str(tmp_path / "c/test.jsonl"))
+
+
+def test_set_overrides_the_file(tmp_path: Path) -> None:
+    path = recipe(tmp_path, MINIMAL + "[training]\nepochs = 3\n[model]\nunits = 7\n")
+    overrides = [
+        "training.epochs=5",
+        "model.cell=gru",
+        "augment.speeds=[1.0]",
+        'text.keep="-"',
+        "seed=9",
+        "model.bidirectional=false",
+    ]
+    settings = load_recipe(path, overrides)
+    assert (settings.training.epochs, settings.model.cell, settings.augment.speeds) == (5, "gru", (1.0,))
+    assert (settings.text.keep, settings.seed, settings.model.bidirectional) == ("-", 9, False)
+    assert settings.model.units == 7, "what is not overridden stays"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            MINIMAL + "[model]\nunits = 8\nlayer = 3\n",
+            r"recipe\.toml:5: unknown key model\.layer; known keys here: .*layers",
+        ),
+        (MINIMAL + "[modle]\nunits = 8\n", r"recipe\.toml:3: unknown key modle; known keys here: augment, data"),
+        (
+            MINIMAL + "[training]\nepochs = 0\n",
+            r"recipe\.toml:4: training\.epochs: .*greater than or equal to 1 \(got 0\)",
+        ),
+        (MINIMAL + '[training]\nepochs = "many"\n', r"recipe\.toml:4: training\.epochs: .*integer"),
+        (MINIMAL + "[training]\nlearning_rate = nan\n", r"recipe\.toml:4: training\.learning_rate: .*finite"),
+        (MINIMAL + '[model]\ncell = "transformer"\n', r"recipe\.toml:4: model\.cell: .*'lstm', 'gru' or 'rnn'"),
+        (MINIMAL + "[model]\nlookahead_frames = 4\n", r"recipe\.toml:3: model: lookahead_frames is for unidirectional"),
+        (MINIMAL + "[features]\nhigh_hz = 9000\n", r"recipe\.toml:3: features: need low_hz < high_hz <= 8000"),
+        (MINIMAL + "max_seconds = 0.05\n", r"recipe\.toml:1: data: min_seconds 0\.1 must be less"),
+        ("[data]\ntrain = []\n", r"recipe\.toml:2: data\.train: .*at least 1 item"),
+        ("[data]\ndev = 'd.jsonl'\n", r"recipe\.toml:1: data\.train is required; add it"),
+        ("seed = 1\n", r"recipe\.toml: data is required; add it"),
+        ("seed = \n", r"recipe\.toml: not valid TOML: .*line 1"),
+    ],
+)
+def test_mistakes_are_named_with_file_and_line(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        load_recipe(recipe(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("training.epochs", "not a setting; write table.key=value"),
+        ("training..epochs=1", "not a setting"),
+        ("seed.first=1", "seed is a value, not a table"),
+        ("training.epochs=-1", r"--set training\.epochs: training\.epochs: .*greater than"),
+        ("training.epoch=1", r"--set training\.epoch: unknown key training\.epoch; known keys here: .*epochs"),
+    ],
+)
+def test_mistakes_of_set_are_named(tmp_path: Path, override: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_recipe(recipe(tmp_path, "seed = 1\n" + MINIMAL), [override])
+
+
+def test_missing_recipe_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml: no such recipe"):
+        load_recipe(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match="cannot be read as a recipe"):
+        load_recipe(tmp_path)
+
+
+def test_settings_do_not_change() -> None:
+    settings = FeatureConfig()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.bins = 40  # type: ignore[misc]
+
+
+def test_settings_of_a_bundle_are_told_by_where(tmp_path: Path) -> None:
+    assert parse_settings(FeatureConfig, {"bins": 40}, "b/config.json") == FeatureConfig(bins=40)
+    with pytest.raises(ConfigError, match=r"b/config\.json: unknown key binz; known keys here: bins"):
+        parse_settings(FeatureConfig, {"binz": 40}, "b/config.json")

@@ -1,0 +1,95 @@
+"""Every recipe can be read, names manifests that its corpus has, and is reached by `make train RECIPE=...`."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from source import ROOT
+
+from asr.cli import run_folder
+from asr.config import load_recipe
+
+RECIPES = sorted(ROOT.glob("recipes/*/*.toml"))
+NAMES = [str(path.relative_to(ROOT / "recipes").with_suffix("")) for path in RECIPES]
+
+
+def plan(*arguments: str) -> str:
+    """What make would run."""
+    done = subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=NAMES)
+def test_recipe_is_valid_and_its_manifests_exist(path: Path) -> None:
+    data = load_recipe(path).data
+    folder = ROOT / "data" / path.parent.name
+    prepare = (folder / "prepare.py").read_text(encoding="utf-8")
+    assert data.dev, "early stopping needs a dev set"
+    assert data.test, "a result needs a test set"
+    for name in (*data.train, data.dev, data.test):
+        manifest = Path(name).resolve()
+        assert manifest.is_relative_to(folder)
+        assert manifest.name in {"train.jsonl", "dev.jsonl", "test.jsonl"}
+        subfolder = manifest.parent.relative_to(folder)
+        assert not subfolder.parts or f'"{subfolder.parts[0]}/' in prepare, f"{folder}/prepare.py writes no {subfolder}"
+    assert len({*data.train, data.dev, data.test}) == len(data.train) + 2, "training, dev and test are apart"
+
+
+@pytest.mark.parametrize("corpus", sorted({path.parent for path in RECIPES}), ids=lambda path: path.name)
+def test_corpus_has_a_default_and_results(corpus: Path) -> None:
+    assert (corpus / "default.toml").is_file()
+    assert (corpus / "RESULTS.md").is_file()
+    assert not list(corpus.rglob("*.py")), "recipes hold no code"
+
+
+@pytest.mark.parametrize(("path", "name"), list(zip(RECIPES, NAMES, strict=True)), ids=NAMES)
+def test_make_reaches_the_recipe(path: Path, name: str) -> None:
+    name = name.removesuffix("/default")
+    recipe, run = path.relative_to(ROOT), run_folder(path)
+    assert f"asr train {recipe} --run {run} --resume --set seed=1\n" in plan(
+        "train", f"RECIPE={name}", "ARGS=--set seed=1"
+    )
+    test = re.search(
+        rf"asr evaluate {run}/model (\S+) --json {run}/evaluation.json", plan("evaluate", f"RECIPE={name}")
+    )
+    assert test
+    assert (ROOT / test[1]).resolve() == Path(load_recipe(path).data.test or "").resolve()
+
+
+def test_make_names_a_run_for_its_recipe() -> None:
+    asked = plan("train", "RECIPE=an4/streaming", "ARGS=--overwrite")
+    assert re.search(r"asr train recipes/an4/streaming\.toml --run runs/an4-streaming +--overwrite\n", asked)
+    assert "asr train recipes/synthetic/default.toml --run runs/synthetic" in plan("train")
+
+
+def test_make_prepares_a_corpus_once(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").symlink_to(ROOT / "Makefile")
+    for name in ("pyproject.toml", "constraints.txt", "data/an4/prepare.py", ".venv/.installed"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    command = ["make", "-n", "train", "RECIPE=an4"]
+
+    def lines() -> list[str]:
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    assert [line.split()[0] for line in lines()] == [".venv/bin/python", ".venv/bin/asr"]
+    for name in ("train.jsonl", "dev.jsonl", "test.jsonl", ".prepared.json"):
+        (tmp_path / "data/an4" / name).touch()
+    assert [line.split()[0] for line in lines()] == [".venv/bin/asr"]
+    (tmp_path / "data/an4/dev.jsonl").unlink()
+    assert lines()[0] == ".venv/bin/python data/an4/prepare.py"
+
+
+def test_make_help_lists_every_target() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert phony
+    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"^  make ([\w-]+) ", listed, re.MULTILINE)) == set(phony[1].split())
+
+
+def test_make_says_what_is_missing() -> None:
+    done = subprocess.run(["make", "-n", "transcribe"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode
+    assert 'make transcribe FILES="a.wav b.mp3"' in done.stderr
