@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from asr.dataset import Manifest
     from asr.evaluation import Evaluation
 
-TRACES = ("last.ckpt", "model", "evaluation.json", "curves.png", "tensorboard")
+TRACES = ("last.ckpt", "model", "evaluation.json", "history.jsonl", "curves.png", "tensorboard")
 """What a training and its evaluation leave in the run folder."""
 
 

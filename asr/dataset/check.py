@@ -83,8 +83,7 @@ def check(
     durations: list[float] = []
     problems: list[str] = []
     speakers: set[str] = set()
-    characters: Counter[str] = Counter()
-    words: Counter[str] = Counter()
+    characters, words = Counter[str](), Counter[str]()
     empty = 0
     for count, utterance in enumerate(read_lines(path), start=1):
         progress(count)

@@ -1,5 +1,6 @@
 """The stack of recurrent layers between subsampling and the CTC head."""
 
+import torch
 from torch import Tensor, nn
 
 from asr.config import ModelConfig
@@ -21,7 +22,7 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(
             Recurrence(self.outputs, config.units, config.cell, config.bidirectional) for _ in range(config.layers)
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = LockedDropout(config.dropout)
         self.lookahead = Lookahead(self.outputs, config.lookahead_frames) if config.lookahead_frames else None
         self.norm = nn.LayerNorm(self.outputs)
 
@@ -54,3 +55,25 @@ class Lookahead(nn.Module):
         padded = nn.functional.pad(frames.transpose(1, 2), (0, self.context))
         ahead: Tensor = self.convolution(padded).transpose(1, 2)
         return ahead
+
+
+class LockedDropout(nn.Module):
+    """Dropout whose mask is drawn once an utterance and holds for all its frames (Gal & Ghahramani 2016).
+
+    A unit is absent from a whole sequence rather than flickering, and the mask costs next to nothing to draw.
+
+    Args:
+        share: probability that a unit is dropped.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Drop units in training mode; (batch, frames, units) in and out."""
+        if not self.training or self.share == 0.0:
+            return frames
+        kept = 1.0 - self.share
+        mask = torch.empty(len(frames), 1, frames.shape[2], device=frames.device).bernoulli_(kept).div_(kept)
+        return frames * mask.to(frames.dtype)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from asr.config import ModelConfig
-from asr.model.encoder import Encoder, Lookahead
+from asr.model.encoder import Encoder, LockedDropout, Lookahead
 
 
 @pytest.mark.parametrize("bidirectional", [True, False])
@@ -40,3 +40,18 @@ def test_lookahead_by_hand():
 def test_sequences_of_any_length():
     encoder = Encoder(ModelConfig(layers=1, units=2)).eval()
     assert encoder(torch.randn(1, 20000, 4), torch.tensor([20000])).isfinite().all()
+
+
+def test_locked_dropout_drops_a_unit_from_all_frames_of_an_utterance():
+    torch.manual_seed(0)
+    dropped = LockedDropout(0.25)(torch.ones(8, 5, 1000))
+    assert torch.equal(dropped, dropped[:, :1].expand_as(dropped))
+    assert dropped.unique().tolist() == pytest.approx([0.0, 4 / 3])
+    assert (dropped == 0).float().mean().item() == pytest.approx(0.25, abs=0.02)
+    assert not torch.equal(dropped[0], dropped[1])
+
+
+def test_locked_dropout_does_nothing_outside_training():
+    frames = torch.randn(2, 3, 4)
+    assert torch.equal(LockedDropout(0.5).eval()(frames), frames)
+    assert torch.equal(LockedDropout(0.0)(frames), frames)
