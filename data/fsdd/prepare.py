@@ -109,10 +109,11 @@ def strings(digits: Sequence[Utterance], uses: int, rng: random.Random) -> Itera
     """Deal the recordings like a pack of cards, `uses` times over, into strings; none occurs twice in one string."""
     dealt: list[Utterance] = []
     for _ in range(uses):
-        pack = rng.sample(digits, len(digits))
-        while {digit.id for digit in pack[: MOST - 1]} & {digit.id for digit in dealt[1 - MOST :]}:
-            pack = rng.sample(digits, len(digits))
-        dealt += pack
+        # The string under way is finished with recordings that cannot be in it yet.
+        others = [digit for digit in digits if digit not in dealt[1 - MOST :]]
+        head = rng.sample(others, MOST - 1)
+        rest = [digit for digit in digits if digit not in head]
+        dealt += head + rng.sample(rest, len(rest))
     first = 0
     while left := len(dealt) - first:
         # A length after which too few would be left for one more string is not drawn.
