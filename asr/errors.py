@@ -6,6 +6,7 @@
     |-- ManifestError      a manifest line: broken JSON, missing field, impossible time
     |-- AudioError         an audio file: missing, empty, truncated, not audio
     |-- TextError          a transcript: characters outside the vocabulary
+    |-- LanguageModelError a language model: broken ARPA line, missing file, too little text
     |-- BundleError        a model bundle: file missing, newer version
     |-- TrainingError      a training that cannot start or go on
     `-- DependencyError    an optional package that is not installed
@@ -36,6 +37,10 @@ class AudioError(AsrError):
 
 class TextError(AsrError):
     """A text cannot be written in the tokens of the vocabulary."""
+
+
+class LanguageModelError(AsrError):
+    """A language model cannot be read, written, or trained on this text."""
 
 
 class BundleError(AsrError):

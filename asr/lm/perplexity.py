@@ -1,0 +1,84 @@
+"""How well a model foretells a text."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+from asr.lm.counts import read_corpus
+from asr.lm.ngram import NgramModel
+from asr.lm.scan import NEWLINE, is_blank, skip_word
+from asr.lm.trie import score
+from asr.lm.vocabulary import BEGIN, END, UNKNOWN, find_word
+
+
+@dataclass(frozen=True, slots=True)
+class Perplexity:
+    """A model on a text. The ends of sentences are foretold, and counted, as words are."""
+
+    perplexity: float
+    perplexity_known: float
+    """Without the words that are not in the vocabulary; they still stand in the contexts of others."""
+    words: int
+    """Without the ends of sentences."""
+    sentences: int
+    unknown_words: int
+
+
+def perplexity(model: NgramModel, source: Path | str | Iterable[str]) -> Perplexity:
+    """The perplexity of a text, exp of the mean negative log-probability of its words and sentence ends.
+
+    Args:
+        model: any n-gram model.
+        source: a text file, plain or gzip, or lines; one sentence each, an empty line is an empty sentence. A text
+            without sentences has no perplexity, NaN.
+
+    Raises:
+        LanguageModelError: the text cannot be read.
+    """
+    _, raw = read_corpus(source)
+    text, vocabulary = np.frombuffer(raw, np.uint8), model.vocabulary
+    known, unknown, words, sentences, unknown_words = _total(
+        model.nodes, model.leaves, vocabulary.letters, vocabulary.ends, vocabulary.table, text
+    )
+    tokens = words + sentences
+    return Perplexity(
+        perplexity=math.exp(-(known + unknown) / tokens) if tokens else math.nan,
+        perplexity_known=math.exp(-known / (tokens - unknown_words)) if tokens else math.nan,
+        words=words,
+        sentences=sentences,
+        unknown_words=unknown_words,
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def _total(
+    nodes: Any, leaves: Any, letters: Any, ends: Any, table: Any, text: Any
+) -> tuple[float, float, int, int, int]:
+    """The log-probabilities of known and unknown words, and the numbers of words, sentences and unknown words."""
+    known, unknown, words, sentences, unknown_words = 0.0, 0.0, 0, 0, 0
+    position = 0
+    while position < len(text):
+        state = BEGIN
+        while position < len(text) and text[position] != NEWLINE:
+            if is_blank(text[position]):
+                position += 1
+                continue
+            end = skip_word(text, position)
+            word = find_word(letters, ends, table, text, position, end)
+            words += 1
+            log_prob, state = score(nodes, leaves, state, word if word > END else UNKNOWN)
+            if word > END:
+                known += log_prob
+            else:
+                unknown += log_prob
+                unknown_words += 1
+            position = end
+        known += score(nodes, leaves, state, END)[0]
+        sentences += 1
+        position += 1
+    return known, unknown, words, sentences, unknown_words
