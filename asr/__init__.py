@@ -16,6 +16,7 @@ ROOMS = (
     "decoding",
     "errors",
     "evaluation",
+    "lm",
     "model",
     "text",
     "training",
