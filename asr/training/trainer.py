@@ -73,8 +73,9 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, folder: Path, console: Console) -> None:
         self.recipe, self.config, self.folder = recipe, recipe.training, folder
-        self.precision = choose_precision(self.config.precision, PartialState().device)
-        self.accelerator = Accelerator(mixed_precision="bf16" if self.precision == "bf16" else "no")
+        cpu = not torch.accelerator.is_available()
+        self.precision = choose_precision(self.config.precision, PartialState(cpu=cpu).device)
+        self.accelerator = Accelerator(cpu=cpu, mixed_precision="bf16" if self.precision == "bf16" else "no")
         self.inputs = prepare_inputs(recipe)
         set_seed(recipe.seed)
         model = Model(recipe.features, recipe.model, self.inputs.tokenizer.size)
