@@ -7,19 +7,40 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asr.decoding.align import align as align
+    from asr.decoding.beam import BeamSearch as BeamSearch
+    from asr.decoding.beam import SearchState as SearchState
     from asr.decoding.greedy import greedy as greedy
+    from asr.decoding.hotwords import parse_hotword as parse_hotword
+    from asr.decoding.hotwords import read_hotwords as read_hotwords
     from asr.decoding.hypothesis import Hypothesis as Hypothesis
     from asr.decoding.hypothesis import TokenSpan as TokenSpan
+    from asr.decoding.lexicon import read_lexicon as read_lexicon
     from asr.decoding.words import words as words
 
 _HOME = {
+    "BeamSearch": "asr.decoding.beam",
     "Hypothesis": "asr.decoding.hypothesis",
+    "SearchState": "asr.decoding.beam",
     "TokenSpan": "asr.decoding.hypothesis",
     "align": "asr.decoding.align",
     "greedy": "asr.decoding.greedy",
+    "parse_hotword": "asr.decoding.hotwords",
+    "read_hotwords": "asr.decoding.hotwords",
+    "read_lexicon": "asr.decoding.lexicon",
     "words": "asr.decoding.words",
 }
-__all__ = ["Hypothesis", "TokenSpan", "align", "greedy", "words"]
+__all__ = [
+    "BeamSearch",
+    "Hypothesis",
+    "SearchState",
+    "TokenSpan",
+    "align",
+    "greedy",
+    "parse_hotword",
+    "read_hotwords",
+    "read_lexicon",
+    "words",
+]
 
 
 def __getattr__(name: str) -> Any:

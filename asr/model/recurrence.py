@@ -13,6 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from asr.model.lstm import lstm
+
 Cell = Literal["lstm", "gru", "rnn"]
 _CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
@@ -43,12 +45,19 @@ class Recurrence(nn.Module):
         Returns:
             (batch, frames, outputs); bidirectional layers put the forward units first.
         """
+        cells = [cell for cell in (self.forward_cell, self.backward_cell) if isinstance(cell, nn.LSTM)]
+        if cells and frames.device.type == "cpu" and torch.is_grad_enabled() and _computes_in_bf16():
+            return lstm(frames, lengths, cells)
         forward: Tensor = self.forward_cell(frames)[0]
         if self.backward_cell is None:
             return forward
         order = reversal(lengths, frames.shape[1])
         backward: Tensor = self.backward_cell(reorder(frames, order))[0]
         return torch.cat((forward, reorder(backward, order)), dim=-1)
+
+
+def _computes_in_bf16() -> bool:
+    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
 
 
 def _cell(cell: Cell, inputs: int, units: int) -> nn.RNNBase:

@@ -1,0 +1,121 @@
+"""Words as a trie of their tokens, in flat arrays that compiled code walks.
+
+A trie here is a numpy array of `NODE` records, breadth first: node 0 is outside the trie, node 1 the start of a word,
+and the children of node n are nodes n.first to (n + 1).first - 1, in order of their tokens. One unused record ends the
+array. Hotwords are stored in the same way.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from asr.decoding.compilation import borrowing
+from asr.errors import TextError
+from asr.text.tokenizer import Tokenizer
+
+OUTSIDE, START = 0, 1
+NODE = numpy.dtype([("first", "i4"), ("token", "i4"), ("item", "i4"), ("parent", "i4")])
+"""`token` leads here from `parent`; `item` is the number of the sequence that ends here, or -1."""
+SHOWN = 10
+"""How many of the words that cannot be spelled an error lists."""
+
+
+def spell(words: Iterable[str], tokenizer: Tokenizer, where: str = "lexicon") -> dict[str, tuple[int, ...]]:
+    """The tokens of each word, as the tokenizer encodes it alone.
+
+    Args:
+        words: single words or phrases, normalised as the transcripts were; repeated ones count once.
+        tokenizer: the one the log-probabilities belong to.
+        where: what to call the list in an error.
+
+    Raises:
+        TextError: some cannot be written in the tokens; names them and their characters.
+    """
+    spelled, impossible = {}, []
+    for word in dict.fromkeys(words):
+        if unknown := tokenizer.uncovered(word):
+            impossible.append(
+                f"{word!r} ({', '.join(f'{character!r} U+{ord(character):04X}' for character in unknown)})"
+            )
+        elif tokens := tuple(tokenizer.encode(word)):
+            spelled[word] = tokens
+        else:
+            impossible.append(f"{word!r} (no tokens)")
+    if impossible:
+        more = f" and {len(impossible) - SHOWN} more" if len(impossible) > SHOWN else ""
+        raise TextError(
+            f"{where}: cannot be spelled with the tokens of this model: {', '.join(impossible[:SHOWN])}{more}; "
+            "remove them, or normalise them as the transcripts were"
+        )
+    return spelled
+
+
+def read_lexicon(path: Path | str) -> list[str]:
+    """The words of a UTF-8 file, one a line; blank lines are skipped.
+
+    Raises:
+        TextError: the file cannot be read, or a line holds more than one word; names file and line.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TextError(f"{path}: cannot be read as a lexicon ({error}); give a text file, one word a line") from None
+    for number, line in enumerate(lines, start=1):
+        if len(line.split()) > 1:
+            raise TextError(f"{path}:{number}: more than one word on the line {line.strip()!r}; put each on its own")
+    return [line.strip() for line in lines if line.strip()]
+
+
+def build_trie(sequences: Sequence[Sequence[int]]) -> Any:
+    """The trie of some token sequences, none of them empty and no two alike.
+
+    Returns:
+        `NODE` records, shape (nodes + 1,); `item` counts the sequences as given.
+    """
+    order = sorted(range(len(sequences)), key=lambda index: tuple(sequences[index]))
+    lengths = numpy.array([len(sequences[index]) for index in order], dtype=numpy.int64)
+    longest = int(lengths.max(initial=0))
+    padded = numpy.full((len(order), longest), -1, dtype=numpy.int32)
+    for row, index in enumerate(order):
+        padded[row, : lengths[row]] = sequences[index]
+    here = numpy.full(len(order), START, dtype=numpy.int32)  # the node that each sequence has come to
+    parents, tokens = [numpy.array([-1, -1], numpy.int32)], [numpy.zeros(2, numpy.int32)]
+    items, count = [numpy.array([-1, -1], numpy.int32)], 2
+    for depth in range(longest):
+        rows = numpy.flatnonzero(lengths > depth)
+        above, token = here[rows], padded[rows, depth]
+        opens = numpy.ones(len(rows), dtype=bool)  # sorted, so those that share a node are neighbours
+        opens[1:] = (above[1:] != above[:-1]) | (token[1:] != token[:-1])
+        here[rows] = count + numpy.cumsum(opens, dtype=numpy.int32) - 1
+        parents.append(above[opens])
+        tokens.append(token[opens])
+        ends = numpy.full(int(opens.sum()), -1, dtype=numpy.int32)
+        last = rows[lengths[rows] == depth + 1]
+        ends[here[last] - count] = numpy.array(order, dtype=numpy.int32)[last]
+        items.append(ends)
+        count += len(ends)
+    trie = numpy.zeros(count + 1, NODE)
+    trie["parent"][:-1], trie["token"][:-1] = numpy.concatenate(parents), numpy.concatenate(tokens)
+    trie["item"][:-1] = numpy.concatenate(items)
+    trie["item"][-1] = -1
+    trie["first"] = numpy.searchsorted(trie["parent"][:-1], numpy.arange(count + 1))
+    return trie
+
+
+@borrowing
+def child(trie: Any, node: int, token: int) -> int:
+    """Where a token leads from a node: a node, or `OUTSIDE`."""
+    low, high = trie[node].first, trie[node + 1].first
+    while low < high:
+        middle = (low + high) // 2
+        found = trie[middle].token
+        if found == token:
+            return int(middle)
+        if found < token:
+            low = middle + 1
+        else:
+            high = middle
+    return OUTSIDE

@@ -1,0 +1,125 @@
+"""The tables that `fusion` walks, made from a language model, a lexicon and hotwords."""
+
+import itertools
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy
+
+from asr.decoding.compilation import borrowing
+from asr.decoding.fusion import LOWEST_PROMISE, SPELLING, TOKEN, UNASKED, WORD_NODE, Words
+from asr.decoding.hotwords import build_automaton
+from asr.decoding.lexicon import OUTSIDE, START, build_trie, spell
+from asr.errors import TextError
+from asr.lm.ngram import BEGIN, END, ROOT, UNKNOWN, score
+from asr.text.tokenizer import Tokenizer
+
+
+def build_words(
+    tokenizer: Tokenizer,
+    lm: Any,
+    lm_weight: float,
+    word_bonus: float,
+    unknown_score: float,
+    lexicon: Collection[str] | None,
+    hotwords: Mapping[str, float] | None,
+) -> Words | None:
+    """Everything that weighs words; None where nothing does.
+
+    The words of the trie are those of the lexicon and of the hotwords, or else those of the language model that the
+    tokens can write.
+
+    Raises:
+        TextError: a word of the lexicon or a hotword cannot be spelled, or a lexicon word holds a space.
+        ConfigError: a boost is out of range.
+    """
+    if lm is None and lexicon is None and not hotwords:
+        return None
+    named = [word for phrase in hotwords or () for word in phrase.split()]
+    if lexicon is not None:
+        spelled = spell([*lexicon, *named], tokenizer)
+        if phrase := next((word for word in spelled if " " in word), None):
+            raise TextError(f"lexicon: {phrase!r} is not one word; give its words one by one")
+    elif lm is not None:
+        known = itertools.islice(lm.vocabulary, END, None)  # without <unk>, <s> and </s>
+        spelled = spell([*(word for word in known if not tokenizer.uncovered(word)), *named], tokenizer, "hotwords")
+    else:
+        spelled = {}
+    trie = build_trie(list(spelled.values()))
+    tokens = _tokens(tokenizer)
+    spellings = _spellings(trie, list(spelled), tokens["pauses"], lm, lm_weight, unknown_score)
+    automaton = build_automaton(hotwords or {}, tokenizer)
+    closed = lexicon is not None
+    _bound(tokens, spellings, automaton, word_bonus if lm else 0.0, closed)
+    return Words(
+        nodes=numpy.zeros(0, WORD_NODE),
+        tokens=tokens,
+        trie=trie,
+        spellings=spellings,
+        closed=closed,
+        hotwords=automaton,
+        listening=bool(hotwords),
+        model=(lm.nodes, lm.leaves) if lm else None,
+        lm_weight=lm_weight if lm else 0.0,
+        word_bonus=word_bonus if lm else 0.0,
+        unknown_score=unknown_score if lm else 0.0,
+    )
+
+
+def new_nodes(capacity: int) -> Any:
+    """`WORD_NODE` records for a prefix tree that holds the empty prefix."""
+    nodes = numpy.zeros(capacity, WORD_NODE)
+    nodes["closing"][:2], nodes["context"][:2] = UNASKED, BEGIN
+    nodes["spelling"][:2], nodes["hotword"][:2] = START, START
+    return nodes
+
+
+def _tokens(tokenizer: Tokenizer) -> Any:
+    tokens = numpy.zeros(tokenizer.size, TOKEN)
+    tokens["opens"] = [surface.startswith(" ") for surface in tokenizer.tokens]
+    tokens["pauses"] = [surface.isspace() for surface in tokenizer.tokens]
+    return tokens
+
+
+def _spellings(trie: Any, words: list[str], pauses: Any, lm: Any, lm_weight: float, unknown_score: float) -> Any:
+    """Beside each node of the trie: its word, and the promise of the best word below it."""
+    spellings = numpy.zeros(len(trie), SPELLING)
+    spellings["empty"][START] = True
+    for node in numpy.flatnonzero(pauses[trie["token"]]):  # parents come first
+        spellings["empty"][node] = spellings["empty"][trie["parent"][node]]
+    ends = trie["item"] >= 0
+    spellings["word"] = trie["item"]
+    if lm is None:
+        spellings["weight"] = 1.0
+        return spellings
+    numbers = numpy.array([lm.vocabulary.id(word) for word in words], dtype=numpy.int32)
+    spellings["word"][ends] = numbers[trie["item"][ends]]
+    _promise(trie, spellings, lm.nodes, lm.leaves, lm_weight, unknown_score)
+    spellings["weight"] = numpy.exp(spellings["promise"])
+    return spellings
+
+
+@borrowing
+def _promise(trie: Any, spellings: Any, nodes: Any, leaves: Any, lm_weight: float, unknown_score: float) -> None:
+    for node in range(len(trie)):
+        word = spellings[node].word
+        spellings[node].promise = lm_weight * score(nodes, leaves, ROOT, word)[0] if word >= 0 else -numpy.inf
+    outside = max(LOWEST_PROMISE, lm_weight * score(nodes, leaves, ROOT, UNKNOWN)[0] + unknown_score)
+    for node in range(len(trie) - 2, START, -1):
+        above, here = spellings[trie[node].parent], spellings[node]
+        here.promise = max(here.promise, LOWEST_PROMISE)
+        above.promise = max(above.promise, here.promise)
+    spellings[START].promise = max(spellings[START].promise, outside)
+    spellings[OUTSIDE].promise = outside
+
+
+def _bound(tokens: Any, spellings: Any, automaton: Any, word_bonus: float, closed: bool) -> None:
+    """Bound the factors of each token: what a promise can grow by, the bonus, and what hotwords can add."""
+    promise = spellings["promise"][START:-1] if closed else spellings["promise"][:-1]
+    lowest, highest = float(promise.min()), float(promise.max())
+    outside = 0.0 if closed else max(0.0, float(spellings["promise"][OUTSIDE]) - lowest)
+    credit, parents = automaton.states["credit"], automaton.trie["parent"]
+    growth = float((credit[2:-1] - credit[parents[2:-1]]).max(initial=0.0))
+    earned = float(automaton.states["boost"].max(initial=0.0)) + float(credit.max(initial=0.0))
+    tokens["reach"] = numpy.exp(max(0.0, word_bonus) + highest + earned)
+    tokens["gain"] = numpy.where(tokens["opens"], tokens["reach"] * numpy.exp(-lowest), numpy.exp(outside + growth))
