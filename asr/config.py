@@ -158,8 +158,9 @@ class TrainingConfig(Settings):
     """Epochs between evaluations on dev."""
     checkpoint_seconds: Positive = 300.0
     """A checkpoint is written at least this often, and at the end of every epoch."""
-    workers: Count = 1
-    """Processes that read, decode and resample audio; 0 does it between steps."""
+    workers: Count | None = None
+    """Processes that read, decode and resample audio; 0 does it between steps, which is best on two cores. None
+    is a process for every four cores beyond two."""
 
 
 class Recipe(Settings):

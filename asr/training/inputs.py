@@ -1,5 +1,6 @@
 """From a recipe to what the training loop reads: vocabulary, datasets and batches, checked before time is spent."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from asr.dataset import Batch, BatchSampler, Manifest, SpeechDataset, loader
 from asr.errors import ManifestError
 from asr.text import Normalizer, Tokenizer, build_tokenizer, check_coverage
 
-PAD_SECONDS = 0.5
+PAD_SECONDS = 0.25
 """Batches are padded to a multiple of this: each new shape costs the CPU's kernels a preparation."""
 
 
@@ -79,7 +80,10 @@ class Inputs:
 
     def _read(self, dataset: SpeechDataset, plan: Sequence[list[int]], epoch: int) -> Iterator[Batch]:
         pad_samples = round(PAD_SECONDS * dataset.sample_rate)
-        return loader(dataset, plan, epoch, workers=self.recipe.training.workers, pad_samples=pad_samples)
+        workers = self.recipe.training.workers
+        if workers is None:
+            workers = max(0, (os.cpu_count() or 1) - 2) // 4
+        return loader(dataset, plan, epoch, workers=workers, pad_samples=pad_samples)
 
 
 def prepare_inputs(recipe: Recipe) -> Inputs:

@@ -105,7 +105,7 @@ VARIANTS: Mapping[str, str] = {
 }
 """Variants that differ in next to nothing are on the same side. Some of dev and test speak twice, in two dialects."""
 NOISES = ("white", "pink", "hum", "babble")
-SNR_DB, LEVEL_DB, EDGE_SECONDS = (10.0, 40.0), (-38.0, -18.0), (0.1, 0.35)
+SNR_DB, LEVEL_DB, EDGE_SECONDS = (15.0, 40.0), (-38.0, -18.0), (0.1, 0.35)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Voice:
 
     def rate(self, rng: Rng) -> int:
         """Words a minute, for one sentence."""
-        return 2 * rng.randint(65, 100) + self.pitch % 2
+        return 2 * rng.randint(60, 90) + self.pitch % 2
 
 
 def voices(name: str, rng: Rng) -> list[Voice]:
