@@ -9,21 +9,24 @@ import enum
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from asr import lm_cli, options
 from asr.console import flatten, note, progress, show
 from asr.errors import AsrError, ConfigError
+from asr.options import register
 
 if TYPE_CHECKING:
     from asr.dataset import Manifest
+    from asr.decoding import DecodingOptions
     from asr.evaluation import Evaluation
 
-TRACES = ("last.ckpt", "model", "evaluation.json", "history.jsonl", "curves.png", "tensorboard")
+TRACES = ("last.ckpt", "model", "evaluation.json", "history.jsonl", "curves.png", "tensorboard", "tuning.png")
 """What a training and its evaluation leave in the run folder."""
 
 
@@ -51,12 +54,6 @@ class Format(enum.StrEnum):
     TSV = "tsv"
 
 
-Device = Annotated[
-    str | None, typer.Option(help="Where the model runs, e.g. cpu or cuda:1.", show_default="GPU if any")
-]
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model bundle: the folder that training wrote.")]
-BatchSeconds = Annotated[float, typer.Option(min=0.0, help="Seconds of audio recognised at once.")]
-
 app = typer.Typer(
     cls=_Commands,
     add_completion=False,
@@ -74,22 +71,18 @@ def main() -> None:
     app(prog_name="asr")
 
 
-def _command(example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a subcommand whose help ends with a working example."""
-    return app.command(epilog=f"\b\nExample:\n  {example}")
-
-
-@_command("asr check data/an4/train.jsonl data/an4/dev.jsonl --recipe recipes/an4/default.toml")
+@register(app, "asr check data/an4/train.jsonl data/an4/dev.jsonl --recipe recipes/an4/default.toml")
 def check(
     manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST", help="JSON Lines files.")],
-    recipe: Annotated[Path | None, typer.Option(help="Read as this recipe will.", show_default="defaults")] = None,
+    recipe: options.Recipe = None,
 ) -> None:
     """Verify manifests and the recordings they name."""
-    from asr.config import Recipe, load_recipe
+    from asr import config
     from asr.dataset.check import check, render
     from asr.text import Normalizer
 
-    settings = load_recipe(recipe) if recipe else Recipe.model_validate({"data": {"train": "any"}})
+    anything = {"data": {"train": "any"}}
+    settings = config.load_recipe(recipe) if recipe else config.Recipe.model_validate(anything)
     normalizer, known = Normalizer(settings.text), settings.tokenizer.characters or None
     features, subsampling = settings.features, settings.model.subsampling
     failed = False
@@ -108,7 +101,7 @@ def check(
         raise typer.Exit(1)
 
 
-@_command("asr train recipes/an4/default.toml --set training.epochs=10")
+@register(app, "asr train recipes/an4/default.toml --set training.epochs=10")
 def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="The experiment, a TOML file.")],
     run: Annotated[Path | None, typer.Option(help="Folder to train in.", show_default="runs/RECIPE")] = None,
@@ -142,20 +135,28 @@ def train(
         note(f"\nTry it: asr transcribe {run / 'model'} {recording}")
 
 
-@_command("asr evaluate runs/an4/model data/an4/test.jsonl --json evaluation.json")
+@register(app, "asr evaluate runs/an4/model data/an4/test.jsonl --json evaluation.json")
 def evaluate(
-    model: Model,
+    model: options.Model,
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="What was said: a JSON Lines file.")],
     json: Annotated[Path | None, typer.Option(help="Write the rates here, as JSON.")] = None,
     hypotheses: Annotated[Path | None, typer.Option(help="Write each utterance here, as JSON Lines.")] = None,
-    batch_seconds: BatchSeconds = 60.0,
-    device: Device = None,
+    beam: options.Beam = 0,
+    lm: options.Lm = None,
+    lm_weight: options.LmWeight = None,
+    word_bonus: options.WordBonus = None,
+    lexicon: options.Lexicon = None,
+    hotwords: options.Hotwords = None,
+    hotword: options.Hotword = None,
+    batch_seconds: options.BatchSeconds = 60.0,
+    device: options.Device = None,
 ) -> None:
     """Score a model on a manifest: error rates and speed."""
     from asr.dataset import Manifest
     from asr.evaluation import render, write_hypotheses, write_json
 
-    evaluation = _evaluate(model, Manifest(manifest), batch_seconds, device)
+    decoding = options.decoding_options(beam, lm, lm_weight, word_bonus, lexicon, hotwords, hotword)
+    evaluation = _evaluate(model, Manifest(manifest), batch_seconds, device, decoding)
     if json is not None:
         write_json(json, evaluation)
     if hypotheses is not None:
@@ -163,14 +164,22 @@ def evaluate(
     show(render(evaluation))
 
 
-@_command("asr transcribe runs/an4/model talk.wav answer.mp3 --format srt --output subtitles")
+@register(app, "asr transcribe runs/an4/model talk.wav answer.mp3 --format srt --output subtitles")
 def transcribe(
-    model: Model,
+    model: options.Model,
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Recordings.")],
     format: Annotated[Format, typer.Option(help="How to write the transcripts.")] = Format.TXT,  # noqa: A002
     output: Annotated[Path | None, typer.Option(help="Folder for one file a recording.", show_default="print")] = None,
-    batch_seconds: BatchSeconds = 60.0,
-    device: Device = None,
+    beam: options.Beam = 0,
+    lm: options.Lm = None,
+    lm_weight: options.LmWeight = None,
+    word_bonus: options.WordBonus = None,
+    lexicon: options.Lexicon = None,
+    hotwords: options.Hotwords = None,
+    hotword: options.Hotword = None,
+    nbest: Annotated[int, typer.Option(min=1, help="Write so many readings, with their scores; txt or json.")] = 1,
+    batch_seconds: options.BatchSeconds = 60.0,
+    device: options.Device = None,
 ) -> None:
     """Write what is said in recordings.
 
@@ -178,8 +187,11 @@ def transcribe(
     """
     from asr import transcription
 
+    if nbest > 1 and format not in transcription.RANKED_FORMATS:
+        raise ConfigError(f"--format {format}: has no place for {nbest} readings; choose txt or json, or --nbest 1")
+    decoding = options.decoding_options(beam, lm, lm_weight, word_bonus, lexicon, hotwords, hotword, nbest)
     places = _places(files, output, format)
-    recognizer = transcription.Recognizer.load(model, device)
+    recognizer = transcription.Recognizer.load(model, device, decoding)
     failed = False
     with progress("transcribing", hidden=not places and sys.stdout.isatty()) as done:
         for number, (path, result) in enumerate(recognizer.transcribe_files(files, batch_seconds), start=1):
@@ -187,33 +199,39 @@ def transcribe(
                 failed = True
                 note(f"asr: {result}")
             elif places:
-                places[path].write_text(transcription.format(result, format) + "\n", encoding="utf-8")
+                places[path].write_text(transcription.format_ranked(result, format) + "\n", encoding="utf-8")
             else:
-                text = transcription.format(result, format)
-                show(f"{path}: {text}" if len(files) > 1 else text)
+                lines = transcription.format_ranked(result, format).split("\n")
+                show("\n".join(f"{path}: {line}" if len(files) > 1 else line for line in lines))
             done(number, len(files))
     if failed:
         raise typer.Exit(1)
 
 
-@_command("asr info runs/an4/model")
-def info(model: Model) -> None:
+@register(app, "asr info runs/an4/model")
+def info(model: options.Model) -> None:
     """Say what a model is and where it comes from."""
+    from asr.decoding.decoder import LM_FOLDER, read_weights
     from asr.model import load_bundle
     from asr.text import Normalizer
 
-    bundle = load_bundle(model)
+    bundle, tuned = load_bundle(model), read_weights(model / LM_FOLDER)
     settings = {"features": bundle.features, "text": bundle.text, "model": bundle.architecture}
     facts = {
         "parameters": f"{sum(weight.numel() for weight in bundle.model.parameters()):,}",
         "vocabulary": f"the blank and {' '.join(map(repr, bundle.tokenizer.tokens[1:]))}",
         "normalisation": Normalizer(bundle.text).describe(),
         **{name: table.model_dump() for name, table in settings.items()},
+        "language_model": tuned.model_dump() if tuned else "none",
         "provenance": bundle.provenance,
     }
     rows = list(flatten("", facts))
     width = max(len(name) for name, _ in rows)
     show("\n".join(f"{name:{width}}  {value or repr(value)}" for name, value in rows))
+
+
+app.add_typer(lm_cli.app, name="lm")
+register(app, "asr tune runs/an4/model data/an4/dev.jsonl --lm lm")(lm_cli.tune)
 
 
 def run_folder(recipe: Path) -> Path:
@@ -244,11 +262,15 @@ def _goes_on(run: Path, resume: bool, overwrite: bool) -> bool:
 
 
 def _evaluate(
-    model: Path, manifest: "Manifest", batch_seconds: float = 60.0, device: str | None = None
+    model: Path,
+    manifest: "Manifest",
+    batch_seconds: float = 60.0,
+    device: str | None = None,
+    decoding: "DecodingOptions | None" = None,
 ) -> "Evaluation":
     from asr.transcription import Recognizer, evaluate
 
-    recognizer = Recognizer.load(model, device)
+    recognizer = Recognizer.load(model, device, decoding)
     with progress("evaluating") as done:
         return evaluate(recognizer, manifest, batch_seconds, done)
 

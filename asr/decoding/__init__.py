@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from asr.decoding.align import align as align
     from asr.decoding.beam import BeamSearch as BeamSearch
     from asr.decoding.beam import SearchState as SearchState
+    from asr.decoding.decoder import DecodingOptions as DecodingOptions
+    from asr.decoding.decoder import build_decoder as build_decoder
     from asr.decoding.greedy import greedy as greedy
     from asr.decoding.hotwords import parse_hotword as parse_hotword
     from asr.decoding.hotwords import read_hotwords as read_hotwords
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
 
 _HOME = {
     "BeamSearch": "asr.decoding.beam",
+    "DecodingOptions": "asr.decoding.decoder",
     "Hypothesis": "asr.decoding.hypothesis",
     "SearchState": "asr.decoding.beam",
     "TokenSpan": "asr.decoding.hypothesis",
     "align": "asr.decoding.align",
+    "build_decoder": "asr.decoding.decoder",
     "greedy": "asr.decoding.greedy",
     "parse_hotword": "asr.decoding.hotwords",
     "read_hotwords": "asr.decoding.hotwords",
@@ -31,10 +35,12 @@ _HOME = {
 }
 __all__ = [
     "BeamSearch",
+    "DecodingOptions",
     "Hypothesis",
     "SearchState",
     "TokenSpan",
     "align",
+    "build_decoder",
     "greedy",
     "parse_hotword",
     "read_hotwords",

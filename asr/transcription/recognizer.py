@@ -8,12 +8,13 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from asr.audio.load import info, load
-from asr.decoding.greedy import greedy
+from asr.decoding.decoder import LM_FOLDER, DecodingOptions, build_decoder
 from asr.decoding.hypothesis import Hypothesis
 from asr.errors import AsrError
 from asr.model.bundle import Bundle, load_bundle
 from asr.text.normalize import Normalizer
 from asr.transcript import Segment, Transcript, Word
+from asr.transcription.alternatives import RankedTranscript
 
 PAUSE_SECONDS = 0.8
 """A longer silence between two words opens a new segment."""
@@ -27,24 +28,40 @@ class Recognizer:
     Args:
         bundle: model, tokenizer and settings; the model is moved to `device` and put in eval mode.
         device: where the model runs; None is the GPU if there is one, else the CPU.
+        decoding: how its log-probabilities are read; None is greedily.
+        bundled_lm: the folder of the bundle's own language model, for beam search; it need not exist.
+
+    Raises:
+        AsrError: what the decoding asks for cannot be had; see `asr.decoding.build_decoder`.
     """
 
-    def __init__(self, bundle: Bundle, device: torch.device | str | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        device: torch.device | str | None = None,
+        decoding: DecodingOptions | None = None,
+        bundled_lm: Path | None = None,
+    ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model = bundle.model.to(self.device).eval()
         self.tokenizer = bundle.tokenizer
         self.normalizer = Normalizer(bundle.text)
         self.sample_rate = bundle.features.sample_rate
         self.frame_seconds = bundle.model.frame_seconds
+        self.decoding = decoding or DecodingOptions()
+        self._decode = build_decoder(self.decoding, bundle, bundled_lm)
 
     @classmethod
-    def load(cls, folder: Path | str, device: torch.device | str | None = None) -> "Recognizer":
-        """Read a model bundle.
+    def load(
+        cls, folder: Path | str, device: torch.device | str | None = None, decoding: DecodingOptions | None = None
+    ) -> "Recognizer":
+        """Read a model bundle; a language model inside serves beam search if `decoding` names no other.
 
         Raises:
             BundleError: the bundle is missing, incomplete, or made by a newer version.
+            AsrError: what the decoding asks for cannot be had.
         """
-        return cls(load_bundle(folder), device)
+        return cls(load_bundle(folder), device, decoding, Path(folder) / LM_FOLDER)
 
     def log_probs(self, waveforms: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the tokens of some waveforms, at least one.
@@ -60,11 +77,12 @@ class Recognizer:
             return self.model.log_probs(pad_sequence(list(waveforms), batch_first=True).to(self.device), lengths)
 
     def decode(self, waveforms: Sequence[Tensor]) -> list[Hypothesis]:
-        """Read waveforms, each of shape (samples,) at `sample_rate`, by greedy decoding."""
-        if not waveforms:
-            return []
-        log_probs, lengths = self.log_probs(waveforms)
-        return greedy(log_probs, lengths, self.tokenizer, self.frame_seconds)
+        """The best hypothesis of each waveform, of shape (samples,) at `sample_rate`."""
+        return [hypotheses[0] for hypotheses in self.nbest(waveforms)]
+
+    def nbest(self, waveforms: Sequence[Tensor]) -> list[list[Hypothesis]]:
+        """The hypotheses of each waveform, at least one and at most `decoding.nbest`, best first."""
+        return self._decode(*self.log_probs(waveforms)) if waveforms else []
 
     def transcribe(self, audio: Path | str | Tensor) -> Transcript:
         """Transcribe a file, or a waveform of shape (samples,) at `sample_rate`.
@@ -76,11 +94,21 @@ class Recognizer:
         return self.transcribe_batch([waveform])[0]
 
     def transcribe_batch(self, waveforms: Sequence[Tensor]) -> list[Transcript]:
-        """Transcribe waveforms, each of shape (samples,) at `sample_rate`, in one batch."""
+        """Transcribe waveforms, each of shape (samples,) at `sample_rate`, in one batch.
+
+        Returns:
+            Transcripts; if more than the best hypothesis is asked for, each is a `RankedTranscript`.
+        """
         return [
-            transcript(hypothesis.words, len(waveform) / self.sample_rate)
-            for hypothesis, waveform in zip(self.decode(waveforms), waveforms, strict=True)
+            self._transcript(hypotheses, len(waveform) / self.sample_rate)
+            for hypotheses, waveform in zip(self.nbest(waveforms), waveforms, strict=True)
         ]
+
+    def _transcript(self, hypotheses: Sequence[Hypothesis], duration: float) -> Transcript:
+        best = transcript(hypotheses[0].words, duration)
+        if self.decoding.nbest == 1:
+            return best
+        return RankedTranscript(best.text, best.segments, best.duration, tuple(hypotheses))
 
     def transcribe_files(
         self, paths: Iterable[Path | str], batch_seconds: float = 60.0

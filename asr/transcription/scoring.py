@@ -1,12 +1,13 @@
 """Scoring a recogniser on a manifest, from audio files to error rates."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor
 
 from asr.audio.load import load
 from asr.dataset.manifest import Manifest, Utterance
+from asr.decoding.tune import Emissions
 from asr.errors import AsrError, ManifestError
 from asr.evaluation.rates import score
 from asr.evaluation.report import Evaluation
@@ -56,6 +57,30 @@ def evaluate(
     )
 
 
+def emissions(
+    recognizer: Recognizer, manifest: Manifest, batch_seconds: float = 60.0, progress: Progress | None = None
+) -> Emissions:
+    """What the model makes of every utterance of a manifest, to be decoded as often as one likes.
+
+    Args:
+        recognizer: whose log-probabilities, and whose normalisation of the references.
+        manifest: what was said.
+        batch_seconds: most audio in a batch, padding included.
+        progress: called after each batch.
+
+    Raises:
+        ManifestError: some recordings cannot be read; all of them are named.
+    """
+    batches: list[tuple[Tensor, Tensor]] = []
+    references: list[str] = []
+    utterances = list(manifest)
+    for indices, waveforms in _batches(recognizer, manifest, utterances, batch_seconds, progress):
+        log_probs, lengths = recognizer.log_probs(waveforms)
+        batches.append((log_probs.cpu(), lengths.cpu()))
+        references += [recognizer.normalizer(utterances[index].text) for index in indices]
+    return Emissions(tuple(batches), tuple(references))
+
+
 def _recognize(
     recognizer: Recognizer,
     manifest: Manifest,
@@ -65,8 +90,24 @@ def _recognize(
 ) -> tuple[list[str], float]:
     """The text of each utterance, and the seconds of audio read."""
     texts: dict[int, str] = {}
+    samples = 0
+    for indices, waveforms in _batches(recognizer, manifest, utterances, batch_seconds, progress):
+        samples += sum(len(waveform) for waveform in waveforms)
+        decoded = recognizer.decode(waveforms)
+        texts |= {index: hypothesis.text for index, hypothesis in zip(indices, decoded, strict=True)}
+    return [texts[index] for index in range(len(utterances))], samples / recognizer.sample_rate
+
+
+def _batches(
+    recognizer: Recognizer,
+    manifest: Manifest,
+    utterances: Sequence[Utterance],
+    batch_seconds: float,
+    progress: Progress | None,
+) -> Iterator[tuple[list[int], list[Tensor]]]:
+    """The waveforms of a manifest, in batches of similar length, with their places in it."""
     problems: list[str] = []
-    samples = done = 0
+    done = 0
     for batch in batches_by_length([utterance.duration for utterance in utterances], batch_seconds):
         waveforms: list[Tensor] = []
         for index in batch:
@@ -74,10 +115,8 @@ def _recognize(
                 waveforms.append(_waveform(utterances[index], recognizer.sample_rate))
             except AsrError as error:
                 problems.append(f"{manifest.where(index)}: {error}")
-        samples += sum(len(waveform) for waveform in waveforms)
         if not problems:  # once one is missing there is nothing to score; go on only to name the others
-            decoded = recognizer.decode(waveforms)
-            texts |= {index: hypothesis.text for index, hypothesis in zip(batch, decoded, strict=True)}
+            yield batch, waveforms
         done += len(batch)
         if progress is not None:
             progress(done, len(utterances))
@@ -86,7 +125,6 @@ def _recognize(
             f"{manifest.path}: {len(problems)} of {len(utterances)} recordings cannot be read, so nothing was scored; "
             f"repair or remove these lines: {' | '.join(problems)}"
         )
-    return [texts[index] for index in range(len(utterances))], samples / recognizer.sample_rate
 
 
 def _waveform(utterance: Utterance, sample_rate: int) -> Tensor:

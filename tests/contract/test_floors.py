@@ -13,7 +13,8 @@ FLOORS = (
     ("decoding",),
     ("training", "transcription"),
     ("serving",),
-    ("console",),
+    ("console", "options"),
+    ("lm_cli",),
     ("cli",),
     ("__main__",),
 )

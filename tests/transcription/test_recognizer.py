@@ -7,11 +7,12 @@ import soundfile
 import torch
 
 from asr.config import FeatureConfig, ModelConfig, TextConfig
+from asr.decoding.decoder import DecodingOptions
 from asr.errors import AudioError
 from asr.model import Bundle, Model, save_bundle
 from asr.text import CharTokenizer
 from asr.transcript import Transcript, Word
-from asr.transcription import Recognizer
+from asr.transcription import RankedTranscript, Recognizer
 from asr.transcription.recognizer import batches_by_length, transcript
 
 RATE = 8000
@@ -189,3 +190,37 @@ def test_batches_hold_every_item_once_within_the_limit():
     assert len(batches) < len(durations)
     assert batches_by_length([], 6.0) == []
     assert math.isclose(sum(durations[index] for batch in batches for index in batch), sum(durations))
+
+
+def test_beam_search_hears_what_greedy_does_where_nothing_is_in_doubt():
+    beam = Recognizer(bundle(LoudnessModel()), "cpu", DecodingOptions(beam_size=10))
+    waveforms = [sound("__ab_ _cab___"), sound("_"), sound("_hide_ _a_ _bad_ _cab_")]
+    for greedy, other in zip(TOY.transcribe_batch(waveforms), beam.transcribe_batch(waveforms), strict=True):
+        assert (other.text, other.duration) == (greedy.text, greedy.duration)
+        times = [
+            [second for segment in each.segments for word in segment.words for second in (word.start, word.end)]
+            for each in (greedy, other)
+        ]
+        assert times[0] == pytest.approx(times[1])
+    assert beam.decode([]) == []
+
+
+@pytest.mark.parametrize("decoding", [DecodingOptions(beam_size=8), DecodingOptions(beam_size=8, nbest=4)])
+def test_beam_search_alone_is_beam_search_in_a_batch(real, decoding):
+    recognizer = Recognizer(real, "cpu", decoding)
+    waveforms = noises(0.7, 1.9, 0.3)
+    for together, waveform in zip(recognizer.nbest(waveforms), waveforms, strict=True):
+        [alone] = recognizer.nbest([waveform])
+        assert [each.text for each in together] == [each.text for each in alone]
+        assert [each.score for each in together] == pytest.approx([each.score for each in alone], abs=1e-3)
+    assert [each.text for each in recognizer.decode(waveforms)] == [
+        each[0].text for each in recognizer.nbest(waveforms)
+    ]
+
+
+def test_n_best_transcripts_carry_their_rivals(real):
+    recognizer = Recognizer(real, "cpu", DecodingOptions(beam_size=8, nbest=4))
+    result = recognizer.transcribe(*noises(1.0))
+    assert isinstance(result, RankedTranscript)
+    assert 1 < len(result.alternatives) <= 4
+    assert result.text == result.alternatives[0].text

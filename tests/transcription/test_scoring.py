@@ -6,11 +6,12 @@ import torch
 
 from asr.config import FeatureConfig, ModelConfig, TextConfig
 from asr.dataset import Manifest, Utterance, write_manifest
+from asr.decoding import greedy
 from asr.errors import AsrError, ManifestError
 from asr.evaluation import to_json
 from asr.model import Bundle
 from asr.text import CharTokenizer
-from asr.transcription import Recognizer, evaluate
+from asr.transcription import Recognizer, emissions, evaluate
 
 RATE = 8000
 
@@ -104,3 +105,19 @@ def test_unreadable_recordings_are_all_named_and_nothing_is_scored(tmp_path):
 def test_a_manifest_without_words_is_an_error(tmp_path):
     with pytest.raises(AsrError, match="no words"):
         evaluate(recognizer(), manifest(tmp_path, [("a", "!")]))
+
+
+def test_emissions_are_what_the_recogniser_decodes(tmp_path):
+    corpus = manifest(tmp_path, [("ab ab", "Ab, ab!"), ("a", "b"), ("b a", "b a")])
+    made = recognizer()
+    heard = emissions(made, corpus, batch_seconds=0.4)
+    texts = [each.text for batch in heard.batches for each in greedy(*batch, made.tokenizer, made.frame_seconds)]
+    assert len(heard.batches) > 1
+    assert sorted(zip(heard.references, texts, strict=True)) == [("ab ab", "ab ab"), ("b", "a"), ("b a", "b a")]
+
+
+def test_emissions_of_a_broken_corpus_are_refused(tmp_path):
+    corpus = manifest(tmp_path, [("ab", "ab"), ("a", "a")])
+    corpus[1].audio_filepath.write_bytes(b"")
+    with pytest.raises(ManifestError, match=r"1 of 2 recordings cannot be read"):
+        emissions(recognizer(), corpus)

@@ -1,0 +1,185 @@
+"""Tuning: which weights of a language model recognise a development set best, searched on stored log-probabilities."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import torch
+from rich.table import Table
+
+from asr.decoding.beam import BeamSearch
+from asr.decoding.decoder import LM_WEIGHT, WORD_BONUS, TunedWeights
+from asr.decoding.greedy import greedy
+from asr.decoding.hypothesis import Hypothesis
+from asr.evaluation.rates import score
+from asr.lm.ngram import NgramModel
+from asr.text.normalize import Normalizer
+from asr.text.tokenizer import Tokenizer
+
+LM_WEIGHTS = (0.0, 0.5, 1.0, 1.5, 2.0)
+WORD_BONUSES = (-1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
+"""The coarse grid. Between its points the search goes on around the best, at half the step and at a quarter."""
+REFINEMENTS = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Emissions:
+    """What a model makes of a corpus.
+
+    `batches` hold log_probs (batch, frames, tokens), natural logs, and lengths (batch,), on the CPU; `references` are
+    normalised, in the order of the utterances in the batches.
+    """
+
+    batches: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Two weights, and the error rates with them, as fractions."""
+
+    lm_weight: float
+    word_bonus: float
+    wer: float
+    cer: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What the search found. `greedy_wer` and `beam_wer` are the word error rates without the language model."""
+
+    points: tuple[Point, ...]
+    beam_size: int
+    greedy_wer: float
+    beam_wer: float
+
+    @property
+    def best(self) -> Point:
+        """The fewest word errors; among equals the fewest character errors, then the weights nearest to the untuned."""
+        return min(self.points, key=_rank)
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether beam search with the language model is worse than greedy decoding.
+
+        Something is then wrong with the language model, say its spelling, and no weights make up for it.
+        """
+        return self.best.wer > self.greedy_wer
+
+    @property
+    def weights(self) -> TunedWeights:
+        """What a bundle stores."""
+        return TunedWeights(
+            lm_weight=self.best.lm_weight,
+            word_bonus=self.best.word_bonus,
+            beam_size=self.beam_size,
+            dev_wer=self.best.wer,
+            greedy_dev_wer=self.greedy_wer,
+        )
+
+
+def tune(
+    emissions: Emissions,
+    tokenizer: Tokenizer,
+    normalizer: Normalizer,
+    lm: NgramModel,
+    beam_size: int = 50,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tuning:
+    """Search the weights on a coarse grid, then twice on a finer one around the best.
+
+    Args:
+        emissions: of the development set; the test set must not be seen here.
+        tokenizer: the one the log-probabilities belong to.
+        normalizer: what hypotheses are normalised with before they are compared.
+        lm: the language model to be weighed.
+        beam_size: prefixes kept; the best weights depend on it a little.
+        progress: told how many points are done, and of how many at most.
+
+    Raises:
+        AsrError: the references hold no words.
+        ConfigError: the beam size is impossible.
+    """
+    threads = torch.get_num_threads()
+
+    def rates(search: BeamSearch) -> tuple[float, float]:
+        found = [search.batch(log_probs, lengths, threads) for log_probs, lengths in emissions.batches]
+        return _rates(emissions, normalizer, (each[0] for batch in found for each in batch))
+
+    plain = [greedy(log_probs, lengths, tokenizer, 1.0) for log_probs, lengths in emissions.batches]
+    greedy_wer, _ = _rates(emissions, normalizer, (each for batch in plain for each in batch))
+    beam_wer, _ = rates(BeamSearch(tokenizer, beam_size))
+    points: dict[tuple[float, float], Point] = {}
+    wanted: Sequence[tuple[float, float]] = list(product(LM_WEIGHTS, WORD_BONUSES))
+    most = len(wanted) + 8 * REFINEMENTS
+    step = LM_WEIGHTS[1] - LM_WEIGHTS[0], WORD_BONUSES[1] - WORD_BONUSES[0]
+    for _ in range(1 + REFINEMENTS):
+        for weights in wanted:
+            if weights not in points and weights[0] >= 0:
+                points[weights] = Point(*weights, *rates(BeamSearch(tokenizer, beam_size, lm, *weights)))
+                if progress is not None:
+                    progress(len(points), most)
+        best = min(points.values(), key=_rank)
+        step = step[0] / 2, step[1] / 2
+        wanted = _around(best, *step)
+    return Tuning(tuple(points.values()), beam_size, greedy_wer, beam_wer)
+
+
+def render(tuning: Tuning) -> Table:
+    """The surface as a table, for a rich console: WER in percent, the best marked, blank where nothing was searched."""
+    wers = {(point.lm_weight, point.word_bonus): point.wer for point in tuning.points}
+    bonuses = sorted({point.word_bonus for point in tuning.points})
+    best = tuning.best
+    table = Table(title="WER on dev, %; down: lm_weight, across: word_bonus", title_justify="left", box=None)
+    table.add_column("", style="bold")
+    for bonus in bonuses:
+        table.add_column(f"{bonus:g}", justify="right")
+    for weight in sorted({point.lm_weight for point in tuning.points}):
+        cells = [f"{100 * wers[weight, bonus]:.2f}" if (weight, bonus) in wers else "" for bonus in bonuses]
+        if weight == best.lm_weight:
+            place = bonuses.index(best.word_bonus)
+            cells[place] = f"[bold reverse]{cells[place]}[/]"
+        table.add_row(f"{weight:g}", *cells)
+    return table
+
+
+def draw(tuning: Tuning, path: Path) -> None:
+    """The surface as a picture: each point searched, coloured by its WER, the best one ringed."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    axes = figure.subplots()
+    coarse = set(product(LM_WEIGHTS, WORD_BONUSES))
+    places = [(point.lm_weight, point.word_bonus) for point in tuning.points]
+    wers = [100 * point.wer for point in tuning.points]
+    sizes = [300 if place in coarse else 100 for place in places]
+    weights, bonuses = zip(*places, strict=True)
+    dots = axes.scatter(weights, bonuses, c=wers, s=sizes, cmap="viridis_r")
+    best = tuning.best
+    axes.scatter([best.lm_weight], [best.word_bonus], s=500, facecolors="none", edgecolors="red", linewidths=2)
+    for place, wer in zip(places, wers, strict=True):
+        if place in coarse or place == (best.lm_weight, best.word_bonus):  # the others lie too close together
+            axes.annotate(f"{wer:.1f}", place, (0, -20), textcoords="offset points", ha="center", fontsize=8)
+    axes.set(title=f"WER on dev, %; greedy {100 * tuning.greedy_wer:.2f}", xlabel="lm_weight", ylabel="word_bonus")
+    axes.margins(0.1)
+    figure.colorbar(dots, label="WER, %")
+    fresh = path.with_name(f".{path.stem}.writing.png")
+    figure.savefig(fresh, dpi=110, format="png")
+    fresh.replace(path)
+
+
+def _rank(point: Point) -> tuple[float, float, float]:
+    return point.wer, point.cer, math.dist((point.lm_weight, point.word_bonus), (LM_WEIGHT, WORD_BONUS))
+
+
+def _around(point: Point, lm_step: float, bonus_step: float) -> list[tuple[float, float]]:
+    near = (-1, 0, 1)
+    return [(point.lm_weight + i * lm_step, point.word_bonus + j * bonus_step) for i, j in product(near, near)]
+
+
+def _rates(emissions: Emissions, normalizer: Normalizer, found: Iterable[Hypothesis]) -> tuple[float, float]:
+    """Word and character error rate."""
+    rates = score(emissions.references, [normalizer(hypothesis.text) for hypothesis in found])
+    return rates.wer, rates.cer

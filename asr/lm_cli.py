@@ -1,0 +1,151 @@
+"""The subcommands of language models: `asr lm train`, `asr lm perplexity` and `asr tune`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr.console import note, progress, show
+from asr.errors import ConfigError, LanguageModelError
+from asr.options import BatchSeconds, Device, Model, register
+
+Texts = Annotated[
+    list[Path],
+    typer.Argument(metavar="TEXT", help="Texts, plain or gzip, a sentence a line; or manifests, named *.jsonl."),
+]
+Recipe = Annotated[
+    Path | None,
+    typer.Option(
+        help="Normalise texts as this recipe does.", show_default="texts as they are, manifests by the defaults"
+    ),
+]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Train and judge word n-gram language models.",
+    epilog="\b\nExample:\n  asr lm train data/an4/train.jsonl --out lm",
+)
+
+
+@register(app, "asr lm train data/an4/train.jsonl more.txt --order 3 --prune 0,0,1 --out lm")
+def train(
+    texts: Texts,
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    order: Annotated[int, typer.Option(min=1, max=9, help="Words in the longest n-grams.")] = 3,
+    prune: Annotated[
+        str, typer.Option(help="For each order, leave out n-grams that occur so often or less, e.g. 0,0,1.")
+    ] = "0",
+    discount_fallback: Annotated[
+        bool, typer.Option("--discount-fallback", help="Allow texts too small to estimate discounts.")
+    ] = False,
+    recipe: Recipe = None,
+) -> None:
+    """Train an n-gram model on texts, with modified Kneser-Ney smoothing."""
+    from asr import lm
+    from asr.lm.kneser_ney import FALLBACK
+    from asr.lm.load import MODEL_FILE
+
+    model = lm.train(_read(texts, recipe), order, _thresholds(prune), FALLBACK if discount_fallback else None)
+    model.save(out / MODEL_FILE)
+    show("\n".join(f"{size}-grams  {count:,}" for size, count in enumerate(model.counts, start=1)))
+    note(f"language model: {out}")
+
+
+@register(app, "asr lm perplexity lm data/an4/dev.jsonl")
+def perplexity(
+    lm: Annotated[Path, typer.Argument(metavar="LM", help="A folder of `asr lm train`, or an ARPA file.")],
+    texts: Texts,
+    recipe: Recipe = None,
+) -> None:
+    """Say how well a language model foretells texts: the lower its perplexity, the better."""
+    from asr.lm import load, perplexity
+
+    result = perplexity(load(lm), _read(texts, recipe))
+    facts = {
+        "perplexity": f"{result.perplexity:.2f}",
+        "of known words": f"{result.perplexity_known:.2f}",
+        "words": f"{result.words:,}",
+        "unknown words": f"{result.unknown_words:,}",
+        "sentences": f"{result.sentences:,}",
+    }
+    show("\n".join(f"{name:14}  {value}" for name, value in facts.items()))
+
+
+def tune(
+    model: Model,
+    manifest: Annotated[Path, typer.Argument(metavar="DEV", help="A development set: a JSON Lines file.")],
+    lm: Annotated[Path, typer.Option(help="Language model: a folder, or an ARPA file.")],
+    beam: Annotated[int, typer.Option(min=1, help="Prefixes kept by the search.")] = 50,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the error rates here.", show_default="tuning.png beside the model")
+    ] = None,
+    batch_seconds: BatchSeconds = 60.0,
+    device: Device = None,
+) -> None:
+    """Weigh a language model on a development set, and store it in the model with the best weights.
+
+    If beam search with it is worse than greedy decoding, that is an error, and the model stays as it is.
+    """
+    from asr.dataset import Manifest
+    from asr.decoding.decoder import store_lm
+    from asr.decoding.tune import draw, render, tune
+    from asr.lm import load
+    from asr.transcription import Recognizer, emissions
+
+    ngrams = load(lm)
+    recognizer = Recognizer.load(model, device)
+    with progress("listening") as done:
+        heard = emissions(recognizer, Manifest(manifest), batch_seconds, done)
+    with progress("tuning") as done:
+        tuning = tune(heard, recognizer.tokenizer, recognizer.normalizer, ngrams, beam, done)
+    picture = picture or model.resolve().parent / "tuning.png"
+    draw(tuning, picture)
+    best = tuning.best
+    show(render(tuning))
+    show(f"\ngreedy        WER {tuning.greedy_wer:.2%}")
+    show(f"beam {beam:<8} WER {tuning.beam_wer:.2%}")
+    show(f"with the LM   WER {best.wer:.2%}  (lm_weight {best.lm_weight:g}, word_bonus {best.word_bonus:g})")
+    note(f"picture: {picture}")
+    if tuning.is_fault:
+        raise ConfigError(
+            f"{lm}: a fault, not a result: with this language model beam search is worse on {manifest} than greedy "
+            f"decoding ({best.wer:.2%} WER against {tuning.greedy_wer:.2%}), so nothing was stored; check with "
+            "`asr lm perplexity` that its words are spelled as the model's transcripts are"
+        )
+    store_lm(model, ngrams, tuning.weights)
+    note(f"stored in {model}; try it: asr transcribe {model} FILE --beam {beam}")
+
+
+def _thresholds(prune: str) -> list[int]:
+    try:
+        return [int(number) for number in prune.split(",")]
+    except ValueError:
+        raise ConfigError(f"--prune {prune}: not numbers; write one for each order, e.g. 0,0,1") from None
+
+
+def _read(paths: Sequence[Path], recipe: Path | None) -> Path | Iterable[str]:
+    """The sentences of texts and manifests; a single text that is taken as it is need not be read here."""
+    if recipe is None and len(paths) == 1 and paths[0].suffix != ".jsonl":
+        return paths[0]
+    return chain.from_iterable(_sentences(path, recipe) for path in paths)
+
+
+def _sentences(path: Path, recipe: Path | None) -> Iterator[str]:
+    from asr.config import TextConfig, load_recipe
+    from asr.dataset import Manifest
+    from asr.lm.counts import read_corpus
+    from asr.text import Normalizer
+
+    normalizer = Normalizer(load_recipe(recipe).text if recipe is not None else TextConfig())
+    if path.suffix == ".jsonl":
+        yield from (normalizer(utterance.text) for utterance in Manifest(path))
+        return
+    try:
+        text = read_corpus(path)[1].decode()
+    except UnicodeDecodeError as error:
+        raise LanguageModelError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    lines = text.removesuffix("\n").split("\n")
+    yield from lines if recipe is None else map(normalizer, lines)

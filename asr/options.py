@@ -1,0 +1,61 @@
+"""Options and arguments that several subcommands take, and how a subcommand is registered."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from asr.decoding.decoder import DecodingOptions
+
+Device = Annotated[
+    str | None, typer.Option(help="Where the model runs, e.g. cpu or cuda:1.", show_default="GPU if any")
+]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model bundle: the folder that training wrote.")]
+BatchSeconds = Annotated[float, typer.Option(min=0.0, help="Seconds of audio recognised at once.")]
+Recipe = Annotated[Path | None, typer.Option(help="Read as this recipe will.", show_default="defaults")]
+
+Beam = Annotated[int, typer.Option(min=0, help="Beam search with so many prefixes, e.g. 50; 0 is greedy decoding.")]
+Lm = Annotated[
+    Path | None, typer.Option(help="Language model: a folder, or an ARPA file.", show_default="the model's own, if any")
+]
+LmWeight = Annotated[
+    float | None, typer.Option(min=0.0, help="Weight of the language model.", show_default="as tuned, or 0.5")
+]
+WordBonus = Annotated[float | None, typer.Option(help="Added for each word.", show_default="as tuned, or 0.5")]
+Lexicon = Annotated[Path | None, typer.Option(help="Allow only the words of this file, one a line.")]
+Hotwords = Annotated[
+    Path | None, typer.Option(help="Listen for the words and phrases of this file, word:boost a line.")
+]
+Hotword = Annotated[
+    list[str] | None, typer.Option(metavar="WORD:BOOST", help='Listen for this, e.g. "Kirov:8"; repeatable.')
+]
+
+
+def register(app: typer.Typer, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a subcommand whose help ends with a working example."""
+    return app.command(epilog=f"\b\nExample:\n  {example}")
+
+
+def decoding_options(
+    beam: int,
+    lm: Path | None,
+    lm_weight: float | None,
+    word_bonus: float | None,
+    lexicon: Path | None,
+    hotwords: Path | None,
+    hotword: Sequence[str] | None,
+    nbest: int = 1,
+) -> "DecodingOptions":
+    """What the options above ask for; a hotword on the command line counts before the one in the file.
+
+    Raises:
+        ConfigError: what should be a hotword is none, the file cannot be read, or there is no beam to use it all.
+    """
+    from asr.decoding.decoder import DecodingOptions
+    from asr.decoding.hotwords import parse_hotword, read_hotwords
+
+    listed = read_hotwords(hotwords) if hotwords is not None else {}
+    named = dict(parse_hotword(text) for text in hotword or ())
+    return DecodingOptions(beam, lm, lm_weight, word_bonus, lexicon, {**listed, **named}, nbest)

@@ -1,0 +1,126 @@
+"""Which decoder is built from which options, seen in what it answers where two readings are nearly alike."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import asr.lm
+from asr.config import FeatureConfig, ModelConfig, TextConfig
+from asr.decoding.decoder import LM_FOLDER, DecodingOptions, TunedWeights, build_decoder, store_lm
+from asr.decoding.greedy import greedy
+from asr.errors import ConfigError, LanguageModelError
+from asr.model import Bundle
+from asr.text import CharTokenizer
+
+TOKENIZER = CharTokenizer("ab ")
+LENGTHS = torch.tensor([3])
+# A frame of "a" (0.55) or "b" (0.43), a blank, and the same again: greedy reads "aa".
+LOG_PROBS = torch.tensor([[[0.01, 0.55, 0.43, 0.01], [0.97, 0.01, 0.01, 0.01], [0.01, 0.55, 0.43, 0.01]]]).log()
+WEIGHTS = TunedWeights(lm_weight=1.5, word_bonus=0.0, beam_size=10, dev_wer=0.1, greedy_dev_wer=0.2)
+
+
+class Frames(torch.nn.Module):
+    frame_seconds = 0.02
+
+
+BUNDLE = Bundle(Frames(), TOKENIZER, TextConfig(), FeatureConfig(), ModelConfig())
+
+
+@pytest.fixture(scope="module")
+def lm() -> asr.lm.NgramModel:
+    """Hears "bb" where it can."""
+    return asr.lm.train(["bb"] * 9 + ["aa"], order=1, fallback=(0.5, 1.0, 1.5))
+
+
+def read(options: DecodingOptions, bundled_lm: Path | None = None) -> str:
+    [[best, *_]] = build_decoder(options, BUNDLE, bundled_lm)(LOG_PROBS, LENGTHS)
+    return best.text
+
+
+def test_greedy_is_the_default() -> None:
+    [[only]] = build_decoder(DecodingOptions(), BUNDLE)(LOG_PROBS, LENGTHS)
+    assert [only] == greedy(LOG_PROBS, LENGTHS, TOKENIZER, 0.02)
+
+
+def test_beam_search_times_words_and_ranks_readings() -> None:
+    [found] = build_decoder(DecodingOptions(beam_size=10, nbest=3), BUNDLE)(LOG_PROBS, LENGTHS)
+    assert found[0].text == "aa"
+    assert [word.text for word in found[0].words] == ["aa"]
+    assert len(found) == 3
+    assert found[0].score > found[1].score > found[2].score
+    assert len({each.text for each in found}) == 3, "what differs in spaces only is one reading"
+
+
+def test_hotword_flips_the_winner_and_is_normalised() -> None:
+    assert read(DecodingOptions(beam_size=10)) == "aa"
+    assert read(DecodingOptions(beam_size=10, hotwords={"BB!": 3.0})) == "bb"
+    assert read(DecodingOptions(beam_size=10, hotwords={"bb": 0.1})) == "aa"
+
+
+def test_lexicon_is_normalised(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("Bb\n", encoding="utf-8")
+    assert read(DecodingOptions(beam_size=10, lexicon=tmp_path / "words.txt")) == "bb"
+
+
+def test_bundled_language_model_serves_the_beam_with_its_weights(tmp_path: Path, lm: asr.lm.NgramModel) -> None:
+    bundled = tmp_path / LM_FOLDER
+    assert read(DecodingOptions(beam_size=10), bundled) == "aa", "there is none yet"
+    store_lm(tmp_path, lm, WEIGHTS)
+    assert read(DecodingOptions(beam_size=10), bundled) == "bb"
+    assert read(DecodingOptions(), bundled) == "aa", "greedy decoding has no use for it"
+    assert read(DecodingOptions(beam_size=10, lm_weight=0.0), bundled) == "aa", "what is asked for goes first"
+    store_lm(tmp_path, lm, WEIGHTS.model_copy(update={"lm_weight": 0.0}))
+    assert read(DecodingOptions(beam_size=10), bundled) == "aa", "the tuned weight counts"
+    assert read(DecodingOptions(beam_size=10, lm_weight=1.5), bundled) == "bb"
+    assert [path.name for path in tmp_path.iterdir()] == [LM_FOLDER]
+
+
+def test_named_language_model_goes_before_the_bundled_one(tmp_path: Path, lm: asr.lm.NgramModel) -> None:
+    store_lm(tmp_path, lm, WEIGHTS)
+    other = tmp_path / "other.bin"
+    asr.lm.train(["aa"] * 9 + ["bb"], order=1, fallback=(0.5, 1.0, 1.5)).save(other)
+    assert read(DecodingOptions(beam_size=10, lm=other, lm_weight=1.5), tmp_path / LM_FOLDER) == "aa"
+
+
+def test_interrupted_storing_leaves_the_old_one(
+    tmp_path: Path, lm: asr.lm.NgramModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_lm(tmp_path, lm, WEIGHTS)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(asr.lm.NgramModel, "save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        store_lm(tmp_path, lm, WEIGHTS.model_copy(update={"lm_weight": 9.0}))
+    assert json.loads((tmp_path / LM_FOLDER / "decoding.json").read_text(encoding="utf-8")) == WEIGHTS.model_dump()
+    assert [path.name for path in tmp_path.iterdir()] == [LM_FOLDER]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"lm": Path("lm")}, "a language model; ask for beam search"),
+        ({"lm_weight": 0.0, "word_bonus": 0.0}, "a language model's weight, a word bonus"),
+        ({"lexicon": Path("words")}, "a lexicon"),
+        ({"hotwords": {"a": 1.0}}, "hotwords"),
+        ({"nbest": 2}, "an N-best list"),
+        ({"beam_size": -1}, "give a beam of 0 or more"),
+        ({"beam_size": 5, "nbest": 0}, "nbest of 1 or more"),
+    ],
+)
+def test_useless_options_are_named(options: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        DecodingOptions(**options)
+
+
+def test_damaged_weights_are_named(tmp_path: Path, lm: asr.lm.NgramModel) -> None:
+    store_lm(tmp_path, lm, WEIGHTS)
+    path = tmp_path / LM_FOLDER / "decoding.json"
+    for content in ("{", '{"lm_weight": 1.0}', "[]", "\xff"):
+        path.write_text(content, encoding="latin-1")
+        with pytest.raises(LanguageModelError, match=r"decoding\.json: not the weights .*; delete it") as caught:
+            read(DecodingOptions(beam_size=10), tmp_path / LM_FOLDER)
+        assert "\n" not in str(caught.value)

@@ -1,0 +1,104 @@
+"""Tuning on emissions made by hand, where it is plain which weights are good."""
+
+import io
+import math
+
+import pytest
+import torch
+
+import asr.lm
+from asr.config import TextConfig
+from asr.decoding.decoder import LM_WEIGHT, WORD_BONUS
+from asr.decoding.tune import LM_WEIGHTS, REFINEMENTS, WORD_BONUSES, Emissions, draw, render, tune
+from asr.text import CharTokenizer
+from asr.text.normalize import Normalizer
+
+TOKENIZER = CharTokenizer("ab ")
+NORMALIZER = Normalizer(TextConfig())
+PLAIN, DOUBTFUL = 0.97, 0.45
+
+
+def heard(text: str, doubtful: str = "") -> torch.Tensor:
+    """Log-probabilities (frames, tokens) of `text`, a blank after each letter; where it says b, `doubtful` letters of
+    a are a little likelier."""
+    rows = []
+    for place, letter in enumerate(text):
+        row = torch.full((4,), 0.01)
+        if place < len(doubtful) and doubtful[place] == "?":
+            row[TOKENIZER.encode("a")[0]], row[TOKENIZER.encode("b")[0]] = 0.53, DOUBTFUL
+        else:
+            row[TOKENIZER.encode(f"a{letter}a")[1]] = PLAIN
+        rows += [row, torch.tensor([PLAIN, 0.01, 0.01, 0.01])]
+    return (torch.stack(rows) / torch.stack(rows).sum(-1, keepdim=True)).log()
+
+
+def emissions(*utterances: tuple[str, str]) -> Emissions:
+    """Of utterances, each a text and its doubtful places; all of one length, one batch."""
+    log_probs = torch.stack([heard(text, doubtful) for text, doubtful in utterances])
+    lengths = torch.full((len(utterances),), log_probs.shape[1])
+    return Emissions(((log_probs, lengths),), tuple(text for text, _ in utterances))
+
+
+@pytest.fixture(scope="module")
+def lm() -> asr.lm.NgramModel:
+    """Says that b is said after a, and a after b."""
+    return asr.lm.train(["a b a b", "a b", "b a b", "a b a"] * 3, order=2, fallback=(0.5, 1.0, 1.5))
+
+
+HELPED = emissions(("a b a", "  ?  "), ("a b b", "  ?  "), ("b a b", "     "))
+
+
+def test_the_language_model_repairs_what_greedy_mishears(lm: asr.lm.NgramModel) -> None:
+    tuning = tune(HELPED, TOKENIZER, NORMALIZER, lm, beam_size=10)
+    assert tuning.greedy_wer == pytest.approx(2 / 9)
+    assert tuning.beam_wer == pytest.approx(2 / 9)
+    assert tuning.best.wer < tuning.greedy_wer
+    assert not tuning.is_fault
+    assert tuning.weights.lm_weight == tuning.best.lm_weight > 0
+    assert (tuning.weights.dev_wer, tuning.weights.greedy_dev_wer) == (tuning.best.wer, tuning.greedy_wer)
+
+
+def test_the_coarse_grid_is_searched_and_then_the_neighbourhood_of_the_best(lm: asr.lm.NgramModel) -> None:
+    calls = []
+    tuning = tune(HELPED, TOKENIZER, NORMALIZER, lm, 10, lambda done, most: calls.append((done, most)))
+    searched = {(point.lm_weight, point.word_bonus) for point in tuning.points}
+    assert len(searched) == len(tuning.points), "none twice"
+    assert {(weight, bonus) for weight in LM_WEIGHTS for bonus in WORD_BONUSES} <= searched
+    assert len(LM_WEIGHTS) * len(WORD_BONUSES) < len(searched) <= calls[-1][1]
+    assert calls[-1][0] == len(searched)
+    finest = 0.5 / 2**REFINEMENTS
+    assert all(math.isclose(weight / finest, round(weight / finest)) and weight >= 0 for weight, _ in searched)
+    assert all(point.wer >= tuning.best.wer for point in tuning.points)
+
+
+def test_a_language_model_of_other_words_is_a_fault() -> None:
+    # It knows "ba" only, so every a and b costs a price, and leaving out a space that is hardly there costs nothing.
+    other = asr.lm.train(["ba"] * 5, order=1, fallback=(0.5, 1.0, 1.5))
+    frames = heard("b a")
+    space, b = TOKENIZER.encode("b a")[1], TOKENIZER.encode("b")[0]
+    row = torch.full((4,), 0.005)
+    row[space], row[0] = 0.5, 0.49
+    frames[4] = (row / row.sum()).log()
+    assert frames.argmax(-1).tolist()[:5:4] == [b, space]
+    corpus = Emissions(((frames[None], torch.tensor([len(frames)])),), ("b a",))
+    assert tune(corpus, TOKENIZER, NORMALIZER, other, beam_size=10).is_fault
+
+
+def test_where_dev_does_not_decide_the_weights_stay_near_the_untuned(lm: asr.lm.NgramModel) -> None:
+    tuning = tune(emissions(("a b a", ""), ("b a b", "")), TOKENIZER, NORMALIZER, lm, beam_size=10)
+    assert tuning.best.wer == tuning.greedy_wer == 0.0
+    assert sum(point.wer == 0.0 for point in tuning.points) > 1, "several are as good"
+    assert (tuning.best.lm_weight, tuning.best.word_bonus) == (LM_WEIGHT, WORD_BONUS)
+
+
+def test_what_was_found_is_shown(lm: asr.lm.NgramModel, tmp_path) -> None:
+    from rich.console import Console
+
+    tuning = tune(HELPED, TOKENIZER, NORMALIZER, lm, beam_size=10)
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(render(tuning))
+    shown = console.export_text()
+    assert shown.count(".") >= len(tuning.points)
+    assert f"{100 * tuning.best.wer:.2f}" in shown
+    draw(tuning, tmp_path / "tuning.png")
+    assert (tmp_path / "tuning.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,178 @@
+"""Beam search, language models and hotwords as a user meets them, on the language of tones."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def lm(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from typer.testing import CliRunner
+
+    from asr.cli import app
+
+    folder = tmp_path_factory.mktemp("language") / "lm"
+    arguments = ["lm", "train", trained.corpus / "train.jsonl", "--order", 2, "--discount-fallback", "--out", folder]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.stderr
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["1-grams", "2-grams"]
+    return folder
+
+
+@pytest.fixture
+def bundle(trained, tmp_path: Path) -> Path:
+    return shutil.copytree(trained.run / "model", tmp_path / "run/model")
+
+
+def perplexity(output: str) -> float:
+    return float(output.splitlines()[0].split()[1])
+
+
+def test_perplexity_is_lower_on_what_was_learnt(trained, asr_command, lm: Path) -> None:
+    status, output, errors = asr_command("lm", "perplexity", lm, trained.corpus / "train.jsonl")
+    assert (status, errors) == (0, "")
+    learnt = perplexity(output)
+    _, output, _ = asr_command("lm", "perplexity", lm, trained.corpus / "dev.jsonl")
+    assert 1 < learnt < perplexity(output)
+
+
+def test_manifest_and_text_say_the_same(trained, asr_command, tmp_path: Path, lm: Path) -> None:
+    lines = (trained.corpus / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    text = tmp_path / "train.txt"
+    text.write_text("".join(json.loads(line)["text"] + "\n" for line in lines), encoding="utf-8")
+    asr_command("lm", "train", text, "--order", 2, "--discount-fallback", "--out", tmp_path / "lm")
+    assert (tmp_path / "lm/ngram.bin").read_bytes() == (lm / "ngram.bin").read_bytes()
+    half = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    for path, part in zip(half, (lines[:80], lines[80:]), strict=True):
+        path.write_text("".join(json.loads(line)["text"] + "\n" for line in part), encoding="utf-8")
+    asr_command("lm", "train", *half, "--order", 2, "--discount-fallback", "--out", tmp_path / "both")
+    assert (tmp_path / "both/ngram.bin").read_bytes() == (lm / "ngram.bin").read_bytes()
+
+
+def test_pruning_leaves_fewer(trained, asr_command, tmp_path: Path) -> None:
+    arguments = ("lm", "train", trained.corpus / "train.jsonl", "--order", 2, "--discount-fallback")
+    counts = []
+    for prune in ("0", "0,1"):
+        _, output, _ = asr_command(*arguments, "--prune", prune, "--out", tmp_path / "lm")
+        counts.append([int(line.split()[1].replace(",", "")) for line in output.splitlines()])
+    assert counts[0][0] == counts[1][0]
+    assert counts[0][1] > counts[1][1]
+
+
+def test_recipe_normalises_texts(trained, asr_command, tmp_path: Path) -> None:
+    text = tmp_path / "loud.txt"
+    text.write_text("DAD, CAB!\n", encoding="utf-8")
+    arguments = ("lm", "train", text, "--order", 1, "--discount-fallback", "--out", tmp_path / "lm")
+    for more, unknown in ((), 2), (("--recipe", trained.recipe), 0):
+        assert asr_command(*arguments, *more)[0] == 0
+        (tmp_path / "dev.txt").write_text("dad cab\n", encoding="utf-8")
+        _, output, _ = asr_command("lm", "perplexity", tmp_path / "lm", tmp_path / "dev.txt")
+        assert f"unknown words   {unknown}\n" in output
+
+
+def test_tuning_fills_the_bundle_and_the_beam_uses_it(trained, asr_command, bundle: Path, lm: Path) -> None:
+    dev = trained.corpus / "dev.jsonl"
+    status, output, errors = asr_command("tune", bundle, dev, "--lm", lm, "--beam", 4)
+    assert status == 0, errors
+    assert "WER on dev" in output
+    assert (bundle.parent / "tuning.png").read_bytes().startswith(b"\x89PNG")
+    weights = json.loads((bundle / "lm/decoding.json").read_text(encoding="utf-8"))
+    assert weights["dev_wer"] <= weights["greedy_dev_wer"]
+    assert {path.name for path in bundle.iterdir()} - {"lm"} == {
+        path.name for path in (trained.run / "model").iterdir()
+    }
+    assert f"language_model.lm_weight{weights['lm_weight']}" in asr_command("info", bundle)[1].replace(" ", "")
+    rates = bundle.parent / "rates.json"
+    status, _, errors = asr_command("evaluate", bundle, dev, "--beam", 4, "--json", rates)
+    assert status == 0, errors
+    assert json.loads(rates.read_text(encoding="utf-8"))["wer"] == pytest.approx(weights["dev_wer"])
+
+
+def test_harmful_language_model_is_a_fault(
+    trained, asr_command, bundle: Path, lm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Tones are too plain for any language model to harm; tests/decoding/test_tune.py has one that does.
+    monkeypatch.setattr("asr.decoding.tune.Tuning.is_fault", True)
+    status, output, errors = asr_command("tune", bundle, trained.corpus / "dev.jsonl", "--lm", lm, "--beam", 4)
+    assert status == 1
+    assert "WER on dev" in output
+    assert errors.splitlines()[-1].startswith(f"asr: {lm}: a fault, not a result")
+    assert not (bundle / "lm").exists()
+
+
+def test_n_best_readings(trained, asr_command, lm: Path) -> None:
+    model, recording = trained.run / "model", trained.corpus / "wav/test/0.wav"
+    arguments = ("transcribe", model, recording, "--beam", 20, "--lm", lm)
+    _, best, _ = asr_command(*arguments)
+    status, output, errors = asr_command(*arguments, "--nbest", 3)
+    assert status == 0, errors
+    rows = [line.split("\t") for line in output.splitlines()]
+    assert 1 < len(rows) <= 3
+    assert rows[0][1] == best.strip()
+    assert [float(score) for score, _ in rows] == sorted((float(score) for score, _ in rows), reverse=True)
+    _, output, _ = asr_command(*arguments, "--nbest", 3, "--format", "json")
+    values = json.loads(output)
+    assert [each["text"] for each in values["alternatives"]] == [text for _, text in rows]
+    assert values["text"] == rows[0][1]
+    assert values["segments"]
+
+
+def test_lexicon_allows_no_other_word(trained, asr_command, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("Aa\nbb\n", encoding="utf-8")
+    files = [trained.corpus / f"wav/test/{number}.wav" for number in range(5)]
+    arguments = ("transcribe", trained.run / "model", *files, "--beam", 20, "--lexicon", tmp_path / "words.txt")
+    status, output, errors = asr_command(*arguments)
+    assert status == 0, errors
+    assert {word for line in output.splitlines() for word in line.partition(": ")[2].split()} <= {"aa", "bb"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--lm", "lm"], "greedy decoding: cannot use a language model; ask for beam search"),
+        (["--nbest", "3", "--hotword", "dad:5"], "cannot use hotwords, an N-best list"),
+        (["--beam", "5", "--nbest", "3", "--format", "srt"], "has no place for 3 readings"),
+        (["--beam", "5", "--lm", "none"], "none: no such language model"),
+        (["--beam", "5", "--lm-weight", "1"], "weights without a language model"),
+        (["--beam", "5", "--hotword", "dad"], "'dad' is not a hotword"),
+        (["--beam", "5", "--hotword", "...:5"], "normalisation leaves nothing of it"),
+        (["--beam", "5", "--hotword", "zebra:5"], "cannot be spelled"),
+        (["--beam", "5", "--hotwords", "none.txt"], "none.txt: cannot be read as hotwords"),
+        (["--beam", "5", "--lexicon", "none.txt"], "none.txt: cannot be read as a lexicon"),
+    ],
+)
+def test_impossible_decoding_is_one_line(trained, asr_command, options: list[str], said: str) -> None:
+    status, output, errors = asr_command(
+        "transcribe", trained.run / "model", trained.corpus / "wav/test/0.wav", *options
+    )
+    assert (status, output) == (1, "")
+    assert said in errors
+    assert errors.startswith("asr: ")
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["none.txt"], "none.txt: no such file"),
+        (["none.jsonl"], "none.jsonl"),
+        (["text.txt", "latin.txt"], "latin.txt: not UTF-8 at byte 3"),
+        (["text.txt"], "too little text"),
+        (["text.txt", "--prune", "0,x"], "--prune 0,x: not numbers"),
+        (["text.txt", "--prune", "2", "--discount-fallback"], "not possible for order 3"),
+    ],
+)
+def test_untrainable_language_model_is_one_line(
+    asr_command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.txt").write_text("dad cab\n", encoding="utf-8")
+    Path("latin.txt").write_text("cab\xe9\n", encoding="latin-1")
+    status, output, errors = asr_command("lm", "train", *arguments, "--out", "lm")
+    assert (status, output) == (1, "")
+    assert said in errors
+    assert errors.startswith("asr: ")
+    assert errors.count("\n") == 1
+    assert not Path("lm").exists()
