@@ -1,8 +1,8 @@
 """Training an LSTM layer in bf16 on CPUs, both directions at once.
 
 Matrix products go to oneDNN; what lies between them, the cell, is compiled here. PyTorch's own oneDNN layer multiplies
-as fast, but is slow backwards in bf16: with this one a whole training step takes 0.75 of the time. One step, in
-PyTorch's gate order (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000):
+as fast, but is slow backwards in bf16: `tests/benchmarks/recurrence.py` measures 84 ms there where this takes 60. One
+step, in PyTorch's gate order (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000):
 
     i, f, g, o = sigmoid, sigmoid, tanh, sigmoid (W_ih x_t + b + W_hh h_t-1)
     c_t = f c_t-1 + i g        h_t = o tanh(c_t)
