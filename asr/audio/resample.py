@@ -5,6 +5,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from torch import Tensor
+from torch.nn import functional
 from torchaudio.transforms import Resample
 
 # Kaiser-windowed sinc. A tone above the new Nyquist frequency comes back at least 140 dB down, one below 0.9 of it
@@ -14,6 +15,9 @@ ZERO_CROSSINGS = 64
 ROLLOFF = 0.9475937167399596
 BETA = 14.769656459379492
 
+GRID_SAMPLES = 4096
+"""Waveforms are padded to a multiple of this, for PyTorch's CPU convolution prepares itself anew for every length: with
+3 s utterances at speeds 0.9 and 1.1 that took four fifths of the time. No result depends on it."""
 LARGEST_TERM = 1000
 """Ratios of larger terms (11127 Hz to 16 kHz) are approximated, to 1e-6, or their kernels would take gigabytes."""
 
@@ -42,8 +46,10 @@ def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
     """
     if from_rate == to_rate or not waveform.numel():
         return waveform
-    resampled: Tensor = _resampler(*ratio(from_rate, to_rate))(waveform)
-    return resampled
+    up, down = ratio(from_rate, to_rate)
+    samples = waveform.shape[-1]
+    resampled: Tensor = _resampler(up, down)(functional.pad(waveform, (0, -samples % GRID_SAMPLES)))
+    return resampled[..., : -(-samples * up // down)]
 
 
 @lru_cache(maxsize=16)

@@ -4,8 +4,10 @@ import librosa
 import pytest
 import torch
 from torch import Tensor
+from torchaudio.transforms import Resample
 
 from asr.audio import resample
+from asr.audio.resample import BETA, GRID_SAMPLES, ROLLOFF, ZERO_CROSSINGS
 
 
 def tone(hz: float, rate: int, seconds: float = 1.0) -> Tensor:
@@ -44,6 +46,13 @@ def test_as_librosa_does() -> None:
     resampled = resample(low, 44100, 16000)
     assert resampled.shape == expected.shape
     torch.testing.assert_close(inner(resampled), inner(expected), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("samples", [1, GRID_SAMPLES - 1, GRID_SAMPLES, GRID_SAMPLES + 1, 3 * GRID_SAMPLES - 7])
+def test_padding_to_the_grid_changes_nothing(samples: int) -> None:
+    noise = torch.randn(2, samples, generator=torch.Generator().manual_seed(0))
+    unpadded = Resample(9, 10, "sinc_interp_kaiser", ZERO_CROSSINGS, ROLLOFF, BETA)(noise)
+    torch.testing.assert_close(resample(noise, 14400, 16000), unpadded, rtol=0, atol=1e-6)
 
 
 def test_constant_stays_constant() -> None:

@@ -1,5 +1,6 @@
 """Every recipe can be read, names manifests that its corpus has, and is reached by `make train RECIPE=...`."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -14,9 +15,16 @@ RECIPES = sorted(ROOT.glob("recipes/*/*.toml"))
 NAMES = [str(path.relative_to(ROOT / "recipes").with_suffix("")) for path in RECIPES]
 
 
-def plan(*arguments: str) -> str:
+def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Make as a person calls it, even if these tests were called by make, which passes its own flags on."""
+    environment = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}}
+    return subprocess.run(["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def plan(*arguments: str, folder: Path = ROOT) -> str:
     """What make would run."""
-    done = subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = make("-n", *arguments, folder=folder)
+    assert not done.returncode, done.stderr
     return done.stdout
 
 
@@ -68,10 +76,9 @@ def test_make_prepares_a_corpus_once(tmp_path: Path) -> None:
     for name in ("pyproject.toml", "constraints.txt", "data/an4/prepare.py", ".venv/.installed"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    command = ["make", "-n", "train", "RECIPE=an4"]
 
     def lines() -> list[str]:
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
+        return plan("train", "RECIPE=an4", folder=tmp_path).splitlines()
 
     assert [line.split()[0] for line in lines()] == [".venv/bin/python", ".venv/bin/asr"]
     for name in ("train.jsonl", "dev.jsonl", "test.jsonl", ".prepared.json"):
@@ -85,11 +92,10 @@ def test_make_help_lists_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     assert phony
-    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert set(re.findall(r"^  make ([\w-]+) ", listed, re.MULTILINE)) == set(phony[1].split())
+    assert set(re.findall(r"^  make ([\w-]+) ", make().stdout, re.MULTILINE)) == set(phony[1].split())
 
 
 def test_make_says_what_is_missing() -> None:
-    done = subprocess.run(["make", "-n", "transcribe"], cwd=ROOT, capture_output=True, text=True)
+    done = make("-n", "transcribe")
     assert done.returncode
     assert 'make transcribe FILES="a.wav b.mp3"' in done.stderr
