@@ -161,6 +161,9 @@ class TrainingConfig(Settings):
     workers: Count | None = None
     """Processes that read, decode and resample audio; 0 does it between steps, which is best on two cores. None
     is a process for every four cores beyond two."""
+    cache_gigabytes: NonNegative = 1.0
+    """Memory for decoded audio where no such processes read it: nine hours a gigabyte at 16 kHz. What does not fit is
+    read again every epoch."""
 
 
 class Recipe(Settings):

@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from asr.audio import load, perturb
 from asr.config import AugmentConfig
-from asr.dataset.manifest import Manifest
+from asr.dataset.cache import WaveformCache
+from asr.dataset.manifest import Manifest, Utterance
 from asr.errors import AsrError, AudioError, TextError
 from asr.text import Normalizer, Tokenizer
 
@@ -118,6 +119,8 @@ class SpeechDataset(Dataset[Example]):
         sample_rate: samples per second of the waveforms.
         augment: how speed and level are perturbed, drawn from (seed, epoch, index); None leaves the audio as it is.
         seed: as for `BatchSampler`.
+        cache_bytes: most memory for decoded audio. Only a process that lasts remembers, so this helps where the
+            loader has no workers.
     """
 
     def __init__(
@@ -128,6 +131,7 @@ class SpeechDataset(Dataset[Example]):
         sample_rate: int,
         augment: AugmentConfig | None = None,
         seed: int = 0,
+        cache_bytes: int = 0,
     ) -> None:
         self.manifest = manifest
         self.tokenizer = tokenizer
@@ -135,6 +139,7 @@ class SpeechDataset(Dataset[Example]):
         self.sample_rate = sample_rate
         self.augment = augment
         self.seed = seed
+        self.cache = WaveformCache(cache_bytes)
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -149,7 +154,7 @@ class SpeechDataset(Dataset[Example]):
         epoch, index = key
         utterance = self.manifest[index]
         try:
-            waveform = load(utterance.audio_filepath, self.sample_rate, utterance.offset, utterance.duration)
+            waveform = self.cache.get(index, lambda: self._load(utterance))
             text = self.normalizer(utterance.text)
             tokens = self.tokenizer.encode(text)
         except (AudioError, TextError) as error:
@@ -158,6 +163,9 @@ class SpeechDataset(Dataset[Example]):
             state = np.random.SeedSequence((self.seed, epoch, index)).generate_state(1, np.uint64)
             waveform = perturb(waveform, self.sample_rate, self.augment, torch.Generator().manual_seed(int(state[0])))
         return Example(waveform, tokens, utterance.id, text)
+
+    def _load(self, utterance: Utterance) -> Tensor:
+        return load(utterance.audio_filepath, self.sample_rate, utterance.offset, utterance.duration)
 
 
 def collate(examples: Sequence[Example], pad_samples: int = 1) -> Batch:

@@ -107,10 +107,11 @@ def prepare_inputs(recipe: Recipe) -> Inputs:
     tokenizer = build_tokenizer(recipe.tokenizer, texts)
     check_coverage(tokenizer, texts, (utterance.id for utterance in manifest))
     rate = recipe.features.sample_rate
-    train = SpeechDataset(manifest, tokenizer, normalizer, rate, recipe.augment, recipe.seed)
+    cache_bytes = int(recipe.training.cache_gigabytes * 1e9)
+    train = SpeechDataset(manifest, tokenizer, normalizer, rate, recipe.augment, recipe.seed, cache_bytes)
     dev = None
     if recipe.data.dev is not None:
-        dev = SpeechDataset(Manifest(recipe.data.dev), tokenizer, normalizer, rate)
+        dev = SpeechDataset(Manifest(recipe.data.dev), tokenizer, normalizer, rate, cache_bytes=cache_bytes)
         dev_texts = (normalizer(utterance.text) for utterance in dev.manifest)
         check_coverage(tokenizer, dev_texts, (utterance.id for utterance in dev.manifest))
     return Inputs(recipe, tokenizer, train, dev, left_out=int((~kept).sum()))

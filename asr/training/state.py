@@ -12,7 +12,14 @@ from asr.config import Recipe
 from asr.errors import TrainingError
 from asr.model import Model
 
-MAY_CHANGE = ("data.", "training.epochs", "training.patience", "training.checkpoint_seconds", "training.workers")
+MAY_CHANGE = (
+    "data.",
+    "training.epochs",
+    "training.patience",
+    "training.checkpoint_seconds",
+    "training.workers",
+    "training.cache_gigabytes",
+)
 """Settings that a resumed training may have otherwise than the one it goes on with (the data may have moved)."""
 
 
