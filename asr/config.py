@@ -135,12 +135,10 @@ class ModelConfig(Settings):
         return self
 
 
-class TrainingConfig(Settings):
-    """Optimisation."""
+class OptimizationConfig(Settings):
+    """Optimisation, of whatever is trained."""
 
     epochs: PositiveCount = 60
-    batch_seconds: Positive = 60.0
-    """Seconds of audio in a batch, padding included."""
     accumulate: PositiveCount = 1
     """Batches per optimizer step."""
     learning_rate: Positive = 2e-3
@@ -153,11 +151,18 @@ class TrainingConfig(Settings):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` is bf16 where the device multiplies bf16 in hardware, fp32 elsewhere."""
     patience: PositiveCount | None = None
-    """Stop after this many evaluations on dev without a better WER; None never stops early."""
+    """Stop after this many evaluations on dev without a better score; None never stops early."""
     evaluate_every: PositiveCount = 1
     """Epochs between evaluations on dev."""
     checkpoint_seconds: Positive = 300.0
     """A checkpoint is written at least this often, and at the end of every epoch."""
+
+
+class TrainingConfig(OptimizationConfig):
+    """Optimisation of a recogniser, and how its audio is read."""
+
+    batch_seconds: Positive = 60.0
+    """Seconds of audio in a batch, padding included."""
     workers: Count | None = None
     """Processes that read, decode and resample audio; 0 does it between steps, which is best on two cores. None
     is a process for every four cores beyond two."""
@@ -239,17 +244,9 @@ def _beside(recipe: Recipe, folder: Path) -> Recipe:
     def place(name: str) -> str:
         return str(folder / name)  # an absolute name stays as it is
 
-    return recipe.model_copy(
-        update={
-            "data": data.model_copy(
-                update={
-                    "train": tuple(place(name) for name in data.train),
-                    "dev": place(data.dev) if data.dev else None,
-                    "test": place(data.test) if data.test else None,
-                }
-            )
-        }
-    )
+    train, dev, test = map(place, data.train), data.dev and place(data.dev), data.test and place(data.test)
+    data = data.model_copy(update={"train": tuple(train), "dev": dev or None, "test": test or None})
+    return recipe.model_copy(update={"data": data})
 
 
 def _explain(error: ValidationError, kind: type[Settings], path: Path, source: str, overrides: Sequence[str]) -> str:

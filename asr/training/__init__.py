@@ -4,10 +4,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from asr.training.trainer import TrainingResult as TrainingResult
-    from asr.training.trainer import train as train
+    from asr.training.speech import TrainingResult as TrainingResult
+    from asr.training.speech import train as train
 
-_HOME = {"TrainingResult": "asr.training.trainer", "train": "asr.training.trainer"}
+_HOME = {"TrainingResult": "asr.training.speech", "train": "asr.training.speech"}
 __all__ = ["TrainingResult", "train"]
 
 

@@ -4,13 +4,13 @@ import os
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import torch
 
-from asr.config import Recipe
+from asr.config import Settings
 from asr.errors import TrainingError
-from asr.model import Model
+from asr.training.task import ModelT
 
 MAY_CHANGE = ("data.", "training.epochs", "training.patience", "training.checkpoint_seconds", "training.workers")
 """Settings that a resumed training may have otherwise than the one it goes on with (the data may have moved)."""
@@ -28,36 +28,36 @@ class Position:
     skipped_in_a_row: int = 0
     evaluations_without_gain: int = 0
     best: tuple[float, float] | None = None
-    """(WER, loss) on dev of the best model so far; smaller is better, in this order."""
+    """(the task's measure, loss) on dev of the best model so far; smaller is better, in this order."""
     unalignable: dict[str, int] = field(default_factory=dict)
     """Utterances CTC could not align, with how often that was met."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """One `progress.EpochRecord` an epoch."""
 
 
-class AveragedModel:
+class AveragedModel(Generic[ModelT]):
     """Exponential moving average of a model's weights (Polyak & Juditsky 1992), the model that is scored and kept.
 
     Early on the average looks back over the steps made so far only: decay is at most (1 + step) / (10 + step).
     """
 
-    def __init__(self, model: Model, decay: float) -> None:
+    def __init__(self, model: ModelT, decay: float) -> None:
         self.decay = decay
         self.model = deepcopy(model).eval().requires_grad_(False)
 
     @torch.no_grad()
-    def update(self, model: Model, step: int) -> None:
+    def update(self, model: ModelT, step: int) -> None:
         """Move the average towards `model`, after optimizer step number `step` (from 1)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), 1 - decay)
 
 
 @dataclass
-class TrainingState:
+class TrainingState(Generic[ModelT]):
     """Model, average, optimizer, position; with PyTorch's random states (nothing else is drawn from), a checkpoint."""
 
-    model: Model
-    average: AveragedModel
+    model: ModelT
+    average: AveragedModel[ModelT]
     optimizer: torch.optim.Optimizer
     position: Position
 
@@ -69,7 +69,7 @@ class TrainingState:
         self.position.step += 1
         self.average.update(self.model, self.position.step)
 
-    def save(self, path: Path, recipe: Recipe) -> None:
+    def save(self, path: Path, recipe: Settings) -> None:
         """Write a checkpoint beside its place, then rename: a half-written one cannot exist."""
         state = {
             "recipe": recipe.model_dump(mode="json"),
@@ -87,7 +87,7 @@ class TrainingState:
             os.fsync(file.fileno())
         fresh.replace(path)
 
-    def restore(self, path: Path, recipe: Recipe) -> None:
+    def restore(self, path: Path, recipe: Settings) -> None:
         """Go back to a checkpoint.
 
         Raises:
