@@ -8,8 +8,8 @@ from typing import Any, Generic
 
 import torch
 
-from asr.config import Settings
 from asr.errors import TrainingError
+from asr.settings import Settings
 from asr.training.task import ModelT
 
 MAY_CHANGE = ("data.", "training.epochs", "training.patience", "training.checkpoint_seconds", "training.workers")

@@ -11,7 +11,8 @@ from typing import Any, Literal, Protocol, Self, TypeVar
 import torch
 from torch import nn
 
-from asr.config import OptimizationConfig, Settings
+from asr.config import OptimizationConfig
+from asr.settings import Settings
 from asr.training.meter import EpochRecord
 from asr.training.objective import Objective
 
