@@ -95,8 +95,14 @@ class TrainingState(Generic[ModelT]):
         """
         state = _read(path)
         _refuse_other_recipe(path, state["recipe"], recipe.model_dump(mode="json"))
-        self.model.load_state_dict(state["model"])
-        self.average.model.load_state_dict(state["average"])
+        try:
+            self.model.load_state_dict(state["model"])
+            self.average.model.load_state_dict(state["average"])
+        except RuntimeError:
+            raise TrainingError(
+                f"{path}: this training began with another vocabulary; resume with the data it began with, or begin "
+                "anew with --overwrite"
+            ) from None
         self.optimizer.load_state_dict(state["optimizer"])
         vars(self.position).update(state["position"])
         torch.set_rng_state(state["random"])
