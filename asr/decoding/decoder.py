@@ -139,7 +139,7 @@ def build_decoder(options: DecodingOptions, bundle: Bundle, bundled_lm: Path | N
     threads = torch.get_num_threads()  # as many as whoever runs this allows the model
 
     def decode(log_probs: torch.Tensor, lengths: torch.Tensor) -> list[list[Hypothesis]]:
-        found = [_distinct(each)[:readings] for each in search.batch(log_probs.cpu(), lengths.cpu(), threads)]
+        found = [distinct(each)[:readings] for each in search.batch(log_probs.cpu(), lengths.cpu(), threads)]
         return [hypotheses[: options.nbest] for hypotheses in (ranked(found) if ranked else found)]
 
     return decode
@@ -201,7 +201,7 @@ def _ranking(
     return lambda lists: rescore(lists, rnn, before, after)
 
 
-def _distinct(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
+def distinct(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
     """The best of those that read alike."""
     return list({hypothesis.text: hypothesis for hypothesis in reversed(hypotheses)}.values())[::-1]
 

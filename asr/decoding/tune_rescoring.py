@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from asr.decoding.beam import BeamSearch
+from asr.decoding.decoder import SPARE, distinct
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.rescore import READINGS, RescoringWeights, SearchWeights, remainder
 from asr.decoding.tune import Emissions
@@ -98,9 +99,10 @@ def tune_rescoring(
         AsrError: the references hold no words.
         ConfigError: the beam size is impossible.
     """
-    search = BeamSearch(tokenizer, beam_size, lm, before.lm_weight, before.word_bonus, nbest=READINGS)
+    search = BeamSearch(tokenizer, beam_size, lm, before.lm_weight, before.word_bonus, nbest=SPARE * READINGS)
     threads = torch.get_num_threads()
-    lists = [each for log_probs, lengths in emissions.batches for each in search.batch(log_probs, lengths, threads)]
+    found = (search.batch(log_probs, lengths, threads) for log_probs, lengths in emissions.batches)
+    lists = [distinct(hypotheses)[:READINGS] for batch in found for hypotheses in batch]
     readings = collect(lists, emissions.references, normalizer, rnn, before)
     best = []
     for share in SHARES:
