@@ -202,8 +202,11 @@ def _ranking(
 
 
 def distinct(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
-    """The best of those that read alike."""
-    return list({hypothesis.text: hypothesis for hypothesis in reversed(hypotheses)}.values())[::-1]
+    """The first of those that read alike, in the order that they have."""
+    firsts: dict[str, Hypothesis] = {}
+    for hypothesis in hypotheses:
+        firsts.setdefault(hypothesis.text, hypothesis)
+    return list(firsts.values())
 
 
 def _normalized(hotwords: Mapping[str, float], normalizer: Normalizer) -> dict[str, float]:

@@ -8,8 +8,9 @@ import torch
 
 import asr.lm
 from asr.config import FeatureConfig, ModelConfig, TextConfig
-from asr.decoding.decoder import LM_FOLDER, RNN_FOLDER, DecodingOptions, TunedWeights, build_decoder, store_lm
+from asr.decoding.decoder import LM_FOLDER, RNN_FOLDER, DecodingOptions, TunedWeights, build_decoder, distinct, store_lm
 from asr.decoding.greedy import greedy
+from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.rescore import RescoringWeights
 from asr.errors import ConfigError, LanguageModelError
 from asr.lm.rnn import RnnConfig, RnnModel, RnnNetwork
@@ -53,6 +54,11 @@ def test_beam_search_times_words_and_ranks_readings() -> None:
     assert len(found) == 3
     assert found[0].score > found[1].score > found[2].score
     assert len({each.text for each in found}) == 3, "what differs in spaces only is one reading"
+
+
+def test_a_twin_far_down_the_list_costs_a_reading_no_place() -> None:
+    readings = [Hypothesis(text, (), score, score, 0.0, ()) for text, score in (("a", -1.0), ("b", -2.0), ("a", -3.0))]
+    assert distinct(readings) == readings[:2]
 
 
 def test_hotword_flips_the_winner_and_is_normalised() -> None:
