@@ -91,7 +91,7 @@ class TrainingState(Generic[ModelT]):
         """Go back to a checkpoint.
 
         Raises:
-            TrainingError: the file is missing or damaged, or the recipe is not the one that the training began with.
+            TrainingError: the file is missing or damaged, or recipe or vocabulary are not what the training began with.
         """
         state = _read(path)
         _refuse_other_recipe(path, state["recipe"], recipe.model_dump(mode="json"))

@@ -9,6 +9,7 @@ from typing import Generic
 
 import torch
 from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from rich.console import Console
 from torch import nn
@@ -35,6 +36,7 @@ class Trainer(Generic[ModelT, BatchT]):
         self.task, self.config, self.folder = task, task.config, folder
         cpu = not torch.accelerator.is_available()
         self.precision = choose_precision(self.config.precision, PartialState(cpu=cpu).device)
+        AcceleratorState._reset_state()  # which would refuse another precision than an earlier training's
         self.accelerator = Accelerator(cpu=cpu, mixed_precision="bf16" if self.precision == "bf16" else "no")
         set_seed(task.seed)
         model = task.build()

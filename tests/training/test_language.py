@@ -124,6 +124,14 @@ def test_without_dev_the_last_model_is_kept(tmp_path: Path) -> None:
     assert load_recurrent(tmp_path).provenance["outcome"]["epoch"] == 3
 
 
+def test_trainings_of_different_precision_may_follow_one_another(tmp_path: Path) -> None:
+    for precision in ("fp32", "bf16"):
+        train_language_model(recipe(precision=precision, epochs=1), TRAIN, DEV, tmp_path / precision, console=quiet())
+        lm = load_recurrent(tmp_path / precision)
+        assert lm.provenance["outcome"]["precision"] == precision
+        assert {weight.dtype for weight in lm.network.parameters()} == {torch.float32}
+
+
 def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
     with pytest.raises(LanguageModelError, match="no words to train on"):
         train_language_model(recipe(), ["", " "], DEV, tmp_path, console=quiet())
