@@ -57,12 +57,23 @@ def perplexity(model: "NgramModel | RnnModel", source: Path | str | Iterable[str
         known, unknown, words, sentences, unknown_words = _recurrent_total(model, name, raw)
     tokens = words + sentences
     return Perplexity(
-        perplexity=math.exp(-(known + unknown) / tokens) if tokens else math.nan,
-        perplexity_known=math.exp(-known / (tokens - unknown_words)) if tokens else math.nan,
+        perplexity=from_nats(-known - unknown, tokens),
+        perplexity_known=from_nats(-known, tokens - unknown_words),
         words=words,
         sentences=sentences,
         unknown_words=unknown_words,
     )
+
+
+def from_nats(nats: float, tokens: int) -> float:
+    """The perplexity of so many tokens, words say, that cost so many nats together; of none it is NaN.
+
+    It is infinite where it is too large for a number, as that of a long sentence without spaces, one word, may be.
+    """
+    try:
+        return math.exp(nats / tokens) if tokens else math.nan
+    except OverflowError:
+        return math.inf
 
 
 def _recurrent_total(model: "RnnModel", name: str, raw: bytes) -> tuple[float, float, int, int, int]:

@@ -1,6 +1,5 @@
 """Training a recurrent language model: sentences in, a folder that `asr.lm.load_recurrent` reads out."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from asr import __version__
 from asr.config import OptimizationConfig, TokenizerConfig
 from asr.dataset import BatchSampler
 from asr.errors import LanguageModelError
-from asr.lm.perplexity import perplexity
+from asr.lm.perplexity import from_nats
 from asr.lm.rnn import RnnConfig, RnnModel, RnnNetwork, pad_sentences, spell
 from asr.settings import Count, Positive, PositiveCount, Settings
 from asr.text import build_tokenizer
@@ -166,10 +165,11 @@ class LanguageTask:
         )
 
     def evaluate(self, model: RnnNetwork, device: torch.device, epoch: int) -> DevScore:
-        found = perplexity(self._model(model), self.dev)
-        tokens = sum(1 + len(self._tokens(sentence)) for sentence in self.dev)
-        loss = math.log(found.perplexity) * (found.words + found.sentences) / tokens
-        return DevScore(found.perplexity, loss, {"dev_perplexity": found.perplexity, "dev_loss": loss})
+        nats = -sum(self._model(model).log_probs(self.dev))
+        words = sum(len(sentence.split()) + 1 for sentence in self.dev)
+        loss = nats / sum(len(self._tokens(sentence)) + 1 for sentence in self.dev)
+        perplexity = from_nats(nats, words)
+        return DevScore(perplexity, loss, {"dev_perplexity": perplexity, "dev_loss": loss})
 
     def keep(self, folder: Path, model: RnnNetwork, outcome: dict[str, Any]) -> None:
         data = {"train_sentences": len(self.sentences), "dev_sentences": len(self.dev)}

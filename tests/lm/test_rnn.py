@@ -110,6 +110,7 @@ def test_perplexity_by_hand() -> None:
     assert found.perplexity_known == pytest.approx(math.exp(-(sum(known) + sum(strange[1:])) / 6), rel=1e-4)
     assert (found.words, found.sentences, found.unknown_words) == (4, 3, 1)
     assert math.isnan(perplexity(lm, []).perplexity)
+    assert perplexity(lm, ["ab" * 1000]).perplexity == math.inf, "one word of more nats than a number can be e to"
 
 
 def test_perplexity_of_a_file(tmp_path: Path) -> None:
