@@ -7,7 +7,6 @@ imported inside the commands, so that `asr --help` answers at once.
 
 import enum
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from asr.dataset import Manifest
     from asr.decoding import DecodingOptions
     from asr.evaluation import Evaluation
-
-TRACES = ("last.ckpt", "model", "evaluation.json", "history.jsonl", "curves.png", "tensorboard", "tuning.png")
-"""What a training and its evaluation leave in the run folder."""
 
 
 class _Commands(TyperGroup):
@@ -105,11 +101,9 @@ def check(
 def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="The experiment, a TOML file.")],
     run: Annotated[Path | None, typer.Option(help="Folder to train in.", show_default="runs/RECIPE")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training there, if any.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the training there, if any.")] = False,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; repeatable.")
-    ] = None,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    changes: options.Changes = None,
 ) -> None:
     """Train a recogniser, and score it on the test set."""
     from asr.config import load_recipe
@@ -122,7 +116,7 @@ def train(
     for name in filter(None, (*data.train, data.dev, data.test)):
         Manifest(name)  # mistakes show before anything is begun or replaced
     try:
-        train(settings, run, resume=_goes_on(run, resume, overwrite))
+        train(settings, run, resume=options.goes_on(run, resume, overwrite))
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(f"{stop or 'stopped'}; the same command with --resume goes on") from None
     note(f"model: {run / 'model'}")
@@ -148,6 +142,7 @@ def evaluate(
     lexicon: options.Lexicon = None,
     hotwords: options.Hotwords = None,
     hotword: options.Hotword = None,
+    rescore: options.Rescore = None,
     batch_seconds: options.BatchSeconds = 60.0,
     device: options.Device = None,
 ) -> None:
@@ -155,7 +150,7 @@ def evaluate(
     from asr.dataset import Manifest
     from asr.evaluation import render, write_hypotheses, write_json
 
-    decoding = options.decoding_options(beam, lm, lm_weight, word_bonus, lexicon, hotwords, hotword)
+    decoding = options.decoding_options(beam, lm, lm_weight, word_bonus, lexicon, hotwords, hotword, rescore)
     evaluation = _evaluate(model, Manifest(manifest), batch_seconds, device, decoding)
     if json is not None:
         write_json(json, evaluation)
@@ -177,6 +172,7 @@ def transcribe(
     lexicon: options.Lexicon = None,
     hotwords: options.Hotwords = None,
     hotword: options.Hotword = None,
+    rescore: options.Rescore = None,
     nbest: Annotated[int, typer.Option(min=1, help="Write so many readings, with their scores; txt or json.")] = 1,
     batch_seconds: options.BatchSeconds = 60.0,
     device: options.Device = None,
@@ -189,7 +185,7 @@ def transcribe(
 
     if nbest > 1 and format not in transcription.RANKED_FORMATS:
         raise ConfigError(f"--format {format}: has no place for {nbest} readings; choose txt or json, or --nbest 1")
-    decoding = options.decoding_options(beam, lm, lm_weight, word_bonus, lexicon, hotwords, hotword, nbest)
+    decoding = options.decoding_options(beam, lm, lm_weight, word_bonus, lexicon, hotwords, hotword, rescore, nbest)
     places = _places(files, output, format)
     recognizer = transcription.Recognizer.load(model, device, decoding)
     failed = False
@@ -240,25 +236,6 @@ def run_folder(recipe: Path) -> Path:
     shelved = path.parent.parent.name == "recipes"
     names = [path.parent.name] * shelved + [path.stem] * (not shelved or path.stem != "default")
     return Path("runs", "-".join(names))
-
-
-def _goes_on(run: Path, resume: bool, overwrite: bool) -> bool:
-    """Whether to go on with the training in a folder. Clears the folder if asked to begin anew there.
-
-    Raises:
-        ConfigError: the folder holds a training, and nothing was said of it.
-    """
-    traces = [path for name in TRACES if (path := run / name).exists()]
-    if overwrite:
-        for path in traces:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        return False
-    if traces and not resume:
-        raise ConfigError(
-            f"{run}: holds a training already; go on with it (--resume), replace it (--overwrite), "
-            "or choose another folder (--run)"
-        )
-    return (run / "last.ckpt").exists()
 
 
 def _evaluate(

@@ -1,15 +1,19 @@
-"""The subcommands of language models: `asr lm train`, `asr lm perplexity` and `asr tune`."""
+"""The subcommands of language models: `asr lm train`, `asr lm train-rnn`, `asr lm perplexity` and `asr tune`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from asr.console import note, progress, show
 from asr.errors import ConfigError, LanguageModelError
-from asr.options import BatchSeconds, Device, Model, register
+from asr.options import BatchSeconds, Changes, Device, Model, Overwrite, Resume, goes_on, register
+
+if TYPE_CHECKING:
+    from asr.decoding.decoder import TunedWeights
+    from asr.decoding.tune_rescoring import RescoringTuning
 
 Texts = Annotated[
     list[Path],
@@ -25,7 +29,7 @@ Recipe = Annotated[
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Train and judge word n-gram language models.",
+    help="Train and judge language models.",
     epilog="\b\nExample:\n  asr lm train data/an4/train.jsonl --out lm",
 )
 
@@ -54,16 +58,48 @@ def train(
     note(f"language model: {out}")
 
 
+@register(app, "asr lm train-rnn data/an4/train.jsonl --dev data/an4/dev.jsonl --out rnn")
+def train_rnn(
+    texts: Texts,
+    out: Annotated[Path, typer.Option(help="Folder to train in.")],
+    dev: Annotated[
+        list[Path] | None, typer.Option(help="Other texts, which choose the best epoch; repeatable.")
+    ] = None,
+    recipe: Recipe = None,
+    settings: Annotated[Path | None, typer.Option(help="How to train, a TOML file.", show_default="defaults")] = None,
+    changes: Changes = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a recurrent model on texts, for ranking the readings of beam search anew (--rescore)."""
+    from asr.settings import read_settings
+    from asr.training import LanguageRecipe, train_language_model
+
+    how = read_settings(LanguageRecipe, settings, changes or ())
+    learnt, others = (
+        [sentence for path in paths for sentence in _sentences(path, recipe)] for paths in (texts, dev or ())
+    )
+    try:
+        result = train_language_model(how, learnt, others, out, resume=goes_on(out, resume, overwrite))
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(f"{stop or 'stopped'}; the same command with --resume goes on") from None
+    if result.dev_perplexity is not None:
+        show(f"perplexity on dev  {result.dev_perplexity:.2f}")
+    note(f"language model: {out}")
+
+
 @register(app, "asr lm perplexity lm data/an4/dev.jsonl")
 def perplexity(
-    lm: Annotated[Path, typer.Argument(metavar="LM", help="A folder of `asr lm train`, or an ARPA file.")],
+    lm: Annotated[Path, typer.Argument(metavar="LM", help="A folder of `asr lm train` or train-rnn, or an ARPA file.")],
     texts: Texts,
     recipe: Recipe = None,
 ) -> None:
     """Say how well a language model foretells texts: the lower its perplexity, the better."""
-    from asr.lm import load, perplexity
+    from asr.lm import load, load_recurrent, perplexity
+    from asr.lm.load import MODEL_FILE, recurrent_folder
 
-    result = perplexity(load(lm), _read(texts, recipe))
+    is_recurrent = recurrent_folder(lm) is not None and not (lm / MODEL_FILE).exists()
+    result = perplexity(load_recurrent(lm) if is_recurrent else load(lm), _read(texts, recipe))
     facts = {
         "perplexity": f"{result.perplexity:.2f}",
         "of known words": f"{result.perplexity_known:.2f}",
@@ -78,6 +114,9 @@ def tune(
     model: Model,
     manifest: Annotated[Path, typer.Argument(metavar="DEV", help="A development set: a JSON Lines file.")],
     lm: Annotated[Path, typer.Option(help="Language model: a folder, or an ARPA file.")],
+    rescore: Annotated[
+        Path | None, typer.Option(help="Weigh this recurrent language model too: a folder.", show_default="none")
+    ] = None,
     beam: Annotated[int, typer.Option(min=1, help="Prefixes kept by the search.")] = 50,
     picture: Annotated[
         Path | None, typer.Option(help="Draw the error rates here.", show_default="tuning.png beside the model")
@@ -87,15 +126,18 @@ def tune(
 ) -> None:
     """Weigh a language model on a development set, and store it in the model with the best weights.
 
-    If beam search with it is worse than greedy decoding, that is an error, and the model stays as it is.
+    If beam search with it is worse than greedy decoding, that is an error, and the model stays as it is. So it is if
+    rescoring is worse than beam search.
     """
     from asr.dataset import Manifest
     from asr.decoding.decoder import store_lm
     from asr.decoding.tune import draw, render, tune
-    from asr.lm import load
+    from asr.decoding.tune_rescoring import tune_rescoring
+    from asr.lm import load, load_recurrent
     from asr.transcription import Recognizer, emissions
 
     ngrams = load(lm)
+    rnn = load_recurrent(rescore) if rescore is not None else None
     recognizer = Recognizer.load(model, device)
     with progress("listening") as done:
         heard = emissions(recognizer, Manifest(manifest), batch_seconds, done)
@@ -115,8 +157,37 @@ def tune(
             f"decoding ({best.wer:.2%} WER against {tuning.greedy_wer:.2%}), so nothing was stored; check with "
             "`asr lm perplexity` that its words are spelled as the model's transcripts are"
         )
-    store_lm(model, ngrams, tuning.weights)
+    weights = tuning.weights
+    if rnn is not None:
+        with progress("tuning rescoring"):
+            ranking = tune_rescoring(heard, recognizer.tokenizer, recognizer.normalizer, ngrams, rnn, weights, beam)
+        weights = _report(ranking, rescore, manifest, weights)
+    store_lm(model, ngrams, weights, rnn)
     note(f"stored in {model}; try it: asr transcribe {model} FILE --beam {beam}")
+
+
+def _report(ranking: "RescoringTuning", rnn: Path | None, manifest: Path, weights: "TunedWeights") -> "TunedWeights":
+    """Say what rescoring gains.
+
+    Returns:
+        The weights, those of rescoring included.
+
+    Raises:
+        ConfigError: it gains less than nothing.
+    """
+    for each, wer in ranking.best:
+        show(
+            f"rescored      WER {wer:.2%}  (share {each.share:g}, lm_weight {each.lm_weight:g}, "
+            f"word_bonus {each.word_bonus:g})"
+        )
+    show(f"best readings WER {ranking.oracle_wer:.2%}  (if they were known)")
+    if ranking.is_fault:
+        raise ConfigError(
+            f"{rnn}: a fault, not a result: rescoring with it is worse on {manifest} than beam search alone "
+            f"({ranking.wer:.2%} WER against {ranking.beam_wer:.2%}), so nothing was stored; train it on more text, "
+            "or leave out --rescore"
+        )
+    return weights.model_copy(update={"rescoring": ranking.weights, "dev_wer": ranking.wer})
 
 
 def _thresholds(prune: str) -> list[int]:

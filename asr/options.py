@@ -1,10 +1,13 @@
 """Options and arguments that several subcommands take, and how a subcommand is registered."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from asr.errors import ConfigError
 
 if TYPE_CHECKING:
     from asr.decoding.decoder import DecodingOptions
@@ -31,6 +34,21 @@ Hotwords = Annotated[
 Hotword = Annotated[
     list[str] | None, typer.Option(metavar="WORD:BOOST", help='Listen for this, e.g. "Kirov:8"; repeatable.')
 ]
+Rescore = Annotated[
+    Path | None,
+    typer.Option(
+        help="Rank the best readings anew with this recurrent language model: a folder.",
+        show_default="the model's own, if any",
+    ),
+]
+
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the training there, if any.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the training there, if any.")]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; repeatable.")
+]
+TRACES = ("last.ckpt", "model", "evaluation.json", "history.jsonl", "curves.png", "tensorboard", "tuning.png")
+"""What a training and its evaluation leave in the run folder."""
 
 
 def register(app: typer.Typer, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -46,6 +64,7 @@ def decoding_options(
     lexicon: Path | None,
     hotwords: Path | None,
     hotword: Sequence[str] | None,
+    rescore: Path | None,
     nbest: int = 1,
 ) -> "DecodingOptions":
     """What the options above ask for; a hotword on the command line counts before the one in the file.
@@ -58,4 +77,23 @@ def decoding_options(
 
     listed = read_hotwords(hotwords) if hotwords is not None else {}
     named = dict(parse_hotword(text) for text in hotword or ())
-    return DecodingOptions(beam, lm, lm_weight, word_bonus, lexicon, {**listed, **named}, nbest)
+    return DecodingOptions(beam, lm, lm_weight, word_bonus, lexicon, {**listed, **named}, nbest, rescore)
+
+
+def goes_on(run: Path, resume: bool, overwrite: bool) -> bool:
+    """Whether to go on with the training in a folder. Clears the folder if asked to begin anew there.
+
+    Raises:
+        ConfigError: the folder holds a training, and nothing was said of it.
+    """
+    traces = [path for name in TRACES if (path := run / name).exists()]
+    if overwrite:
+        for path in traces:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return False
+    if traces and not resume:
+        raise ConfigError(
+            f"{run}: holds a training already; go on with it (--resume), replace it (--overwrite), "
+            "or choose another folder"
+        )
+    return (run / "last.ckpt").exists()

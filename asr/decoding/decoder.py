@@ -2,36 +2,42 @@
 
 A folder with a language model may also hold `decoding.json`, the weights that tuning found for it. Such a folder
 travels inside a model bundle as `lm/`, and is used whenever beam search is asked for and no other language model is.
+It may hold a recurrent model too, as `rnn/`, which then rescores what beam search finds.
 """
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
-from asr.config import Settings, parse_settings
 from asr.decoding.beam import BeamSearch
 from asr.decoding.greedy import greedy
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.lexicon import read_lexicon
+from asr.decoding.rescore import READINGS, SHARE, RescoringWeights, SearchWeights, rescore
 from asr.errors import ConfigError, LanguageModelError
-from asr.lm.load import MODEL_FILE, load
+from asr.lm.files import write_folder
+from asr.lm.load import MODEL_FILE, load, recurrent_folder
 from asr.lm.ngram import NgramModel
+from asr.lm.rnn import RnnModel, load_recurrent
 from asr.model.bundle import Bundle
+from asr.settings import parse_settings
 from asr.text.normalize import Normalizer
 
 LM_FOLDER = "lm"
 """Where a bundle keeps its language model."""
+RNN_FOLDER = "rnn"
+"""Where, beside an n-gram model, the recurrent one lies that rescores."""
 WEIGHTS_FILE = "decoding.json"
 LM_WEIGHT, WORD_BONUS = 0.5, 0.5
 """Without tuning."""
 SPARE = 2
 """Hypotheses found for each one returned: some write the same text in other tokens, by a space at its end say."""
 
+WeightsT = TypeVar("WeightsT", bound=SearchWeights)
 Decoder = Callable[[torch.Tensor, torch.Tensor], list[list[Hypothesis]]]
 """log_probs (batch, frames, tokens) and lengths (batch,) in; the hypotheses of each utterance out, best first."""
 
@@ -48,6 +54,8 @@ class DecodingOptions:
         lexicon: a file of words, one a line; no others are written.
         hotwords: boost, in nats, of words and phrases. They and the lexicon are normalised as the transcripts were.
         nbest: the most hypotheses to return, no two of the same text.
+        rescore: a recurrent language model that ranks the best readings anew; None is that beside `lm`, if there is
+            one. Weights given above then hold for both.
 
     Raises:
         ConfigError: greedy decoding is given what only beam search can use, or a number is out of range.
@@ -60,6 +68,7 @@ class DecodingOptions:
     lexicon: Path | None = None
     hotwords: Mapping[str, float] = field(default_factory=dict)
     nbest: int = 1
+    rescore: Path | None = None
 
     def __post_init__(self) -> None:
         if self.beam_size < 0 or self.nbest < 1:
@@ -73,6 +82,7 @@ class DecodingOptions:
             "a lexicon": self.lexicon is not None,
             "hotwords": bool(self.hotwords),
             "an N-best list": self.nbest > 1,
+            "a language model for rescoring": self.rescore is not None,
         }
         if not self.beam_size and (useless := [name for name, is_given in given.items() if is_given]):
             raise ConfigError(
@@ -80,14 +90,14 @@ class DecodingOptions:
             )
 
 
-class TunedWeights(Settings):
+class TunedWeights(SearchWeights):
     """The weights that did best on dev, and how good they were there; error rates are fractions."""
 
-    lm_weight: float
-    word_bonus: float
     beam_size: int
     dev_wer: float
     greedy_dev_wer: float
+    rescoring: RescoringWeights | None = None
+    """Where a recurrent model ranks the readings anew; `dev_wer` is then after that."""
 
 
 def build_decoder(options: DecodingOptions, bundle: Bundle, bundled_lm: Path | None = None) -> Decoder:
@@ -108,26 +118,29 @@ def build_decoder(options: DecodingOptions, bundle: Bundle, bundled_lm: Path | N
         return lambda log_probs, lengths: [[best] for best in greedy(log_probs, lengths, tokenizer, frame_seconds)]
     normalizer = Normalizer(bundle.text)
     path = options.lm or (bundled_lm if bundled_lm is not None and bundled_lm.is_dir() else None)
-    if path is None and (options.lm_weight is not None or options.word_bonus is not None):
+    if path is None and options.rescore is None and (options.lm_weight is not None or options.word_bonus is not None):
         raise ConfigError("beam search: a language model's weights without a language model; give one (--lm)")
     tuned = read_weights(path) if path is not None else None
     lm_weight, word_bonus = (tuned.lm_weight, tuned.word_bonus) if tuned else (LM_WEIGHT, WORD_BONUS)
+    weights = _given(options, SearchWeights(lm_weight=lm_weight, word_bonus=word_bonus))
+    ranked = _ranking(options, path, weights, tuned)
+    readings = options.nbest if ranked is None else max(READINGS, options.nbest)
     search = BeamSearch(
         tokenizer,
         beam_size=options.beam_size,
         lm=load(path) if path is not None else None,
-        lm_weight=lm_weight if options.lm_weight is None else options.lm_weight,
-        word_bonus=word_bonus if options.word_bonus is None else options.word_bonus,
+        lm_weight=weights.lm_weight,
+        word_bonus=weights.word_bonus,
         lexicon=[normalizer(word) for word in read_lexicon(options.lexicon)] if options.lexicon is not None else None,
         hotwords=_normalized(options.hotwords, normalizer),
-        nbest=1 if options.nbest == 1 else SPARE * options.nbest,
+        nbest=1 if readings == 1 else SPARE * readings,
         frame_seconds=frame_seconds,
     )
     threads = torch.get_num_threads()  # as many as whoever runs this allows the model
 
     def decode(log_probs: torch.Tensor, lengths: torch.Tensor) -> list[list[Hypothesis]]:
-        found = search.batch(log_probs.cpu(), lengths.cpu(), threads)
-        return [_distinct(hypotheses)[: options.nbest] for hypotheses in found]
+        found = [distinct(each)[:readings] for each in search.batch(log_probs.cpu(), lengths.cpu(), threads)]
+        return [hypotheses[: options.nbest] for hypotheses in (ranked(found) if ranked else found)]
 
     return decode
 
@@ -150,32 +163,50 @@ def read_weights(lm: Path) -> TunedWeights | None:
         ) from None
 
 
-def store_lm(folder: Path, lm: NgramModel, weights: TunedWeights) -> None:
+def store_lm(folder: Path, lm: NgramModel, weights: TunedWeights, rnn: RnnModel | None = None) -> None:
     """Write a language model and its weights into a bundle, complete or not at all.
 
     Args:
         folder: of the bundle.
         lm: the language model that the weights are for.
         weights: what tuning found.
+        rnn: the recurrent model to rescore with, if any.
     """
-    place = folder / LM_FOLDER
-    fresh = Path(tempfile.mkdtemp(prefix=f".{LM_FOLDER}-", dir=folder))
-    aside = fresh.with_name(f"{fresh.name}-old")
-    try:
-        fresh.chmod(0o755)
+    with write_folder(folder / LM_FOLDER) as fresh:
         lm.save(fresh / MODEL_FILE)
         (fresh / WEIGHTS_FILE).write_text(json.dumps(weights.model_dump(), indent=2) + "\n", encoding="utf-8")
-        if place.exists():
-            place.replace(aside)  # a folder cannot be replaced in one step
-        fresh.replace(place)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(aside, ignore_errors=True)
+        if rnn is not None:
+            rnn.save(fresh / RNN_FOLDER)
 
 
-def _distinct(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
-    """The best of those that read alike."""
-    return list({hypothesis.text: hypothesis for hypothesis in reversed(hypotheses)}.values())[::-1]
+def _given(options: DecodingOptions, weights: WeightsT) -> WeightsT:
+    """The weights, but for those that are asked for otherwise."""
+    asked = {"lm_weight": options.lm_weight, "word_bonus": options.word_bonus}
+    return weights.model_copy(update={name: value for name, value in asked.items() if value is not None})
+
+
+def _ranking(
+    options: DecodingOptions, lm: Path | None, weights: SearchWeights, tuned: TunedWeights | None
+) -> Callable[[list[list[Hypothesis]]], list[list[Hypothesis]]] | None:
+    """How readings are ranked anew: by the recurrent model asked for, or by that beside the n-gram model, or not."""
+    beside = recurrent_folder(lm / RNN_FOLDER) if lm is not None else None
+    path = options.rescore or beside
+    if path is None:
+        return None
+    rnn = load_recurrent(path)
+    after = RescoringWeights(**weights.model_dump(), share=SHARE if lm is not None else 1.0)
+    if options.rescore is None and tuned is not None and tuned.rescoring is not None:
+        after = _given(options, tuned.rescoring)
+    before = weights if lm is not None else SearchWeights(lm_weight=0.0, word_bonus=0.0)
+    return lambda lists: rescore(lists, rnn, before, after)
+
+
+def distinct(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
+    """The first of those that read alike, in the order that they have."""
+    firsts: dict[str, Hypothesis] = {}
+    for hypothesis in hypotheses:
+        firsts.setdefault(hypothesis.text, hypothesis)
+    return list(firsts.values())
 
 
 def _normalized(hotwords: Mapping[str, float], normalizer: Normalizer) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Words in, scores out: n-gram models, read, trained and mapped from a file."""
+"""Words in, scores out: n-gram models, read, trained and mapped from a file; recurrent models."""
 
 import importlib
 import sys
@@ -13,19 +13,34 @@ if TYPE_CHECKING:
     from asr.lm.ngram import NgramModel as NgramModel
     from asr.lm.perplexity import Perplexity as Perplexity
     from asr.lm.perplexity import perplexity as perplexity
+    from asr.lm.rnn import RnnModel as RnnModel
+    from asr.lm.rnn import load_recurrent as load_recurrent
     from asr.lm.vocabulary import Vocabulary as Vocabulary
 
 _HOME = {
     "NgramModel": "asr.lm.ngram",
     "Perplexity": "asr.lm.perplexity",
+    "RnnModel": "asr.lm.rnn",
     "Vocabulary": "asr.lm.vocabulary",
     "load": "asr.lm.load",
+    "load_recurrent": "asr.lm.rnn",
     "perplexity": "asr.lm.perplexity",
     "read_arpa": "asr.lm.arpa",
     "train": "asr.lm.kneser_ney",
     "write_arpa": "asr.lm.arpa",
 }
-__all__ = ["NgramModel", "Perplexity", "Vocabulary", "load", "perplexity", "read_arpa", "train", "write_arpa"]
+__all__ = [
+    "NgramModel",
+    "Perplexity",
+    "RnnModel",
+    "Vocabulary",
+    "load",
+    "load_recurrent",
+    "perplexity",
+    "read_arpa",
+    "train",
+    "write_arpa",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,8 +2,11 @@
 
 import gzip
 import os
+import shutil
+import tempfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from asr.errors import LanguageModelError
@@ -51,5 +54,29 @@ def write_bytes(path: Path, pieces: Iterable[bytes | memoryview], compress: bool
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise LanguageModelError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
+
+
+@contextmanager
+def write_folder(path: Path) -> Iterator[Path]:
+    """A new folder to fill, which then takes the place of `path`, complete or not at all.
+
+    Raises:
+        LanguageModelError: the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        aside = fresh.with_name(f"{fresh.name}-old")
+        try:
+            fresh.chmod(0o755)
+            yield fresh
+            if path.exists():
+                path.replace(aside)  # a folder cannot be replaced in one step
+            fresh.replace(path)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
         raise LanguageModelError(f"{path}: cannot be written ({error.strerror}); choose another place") from None

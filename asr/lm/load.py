@@ -7,7 +7,9 @@ from asr.lm.arpa import read_arpa
 from asr.lm.ngram import MAGIC, NgramModel, map_model
 
 MODEL_FILE = "ngram.bin"
-"""The model in a folder."""
+"""The n-gram model in a folder."""
+RNN_FILE = "rnn.safetensors"
+"""The weights of a recurrent model in a folder; `asr.lm.rnn` reads them."""
 
 
 def load(path: Path | str) -> NgramModel:
@@ -21,8 +23,12 @@ def load(path: Path | str) -> NgramModel:
     """
     path = Path(path)
     if path.is_dir():
-        path /= MODEL_FILE
+        folder, path = path, path / MODEL_FILE
         if not path.is_file():
+            if recurrent_folder(folder):
+                raise LanguageModelError(
+                    f"{folder}: a recurrent language model, which beam search cannot use; rescore with it (--rescore)"
+                )
             raise LanguageModelError(
                 f"{path}: no such file; give the folder that `asr lm train` wrote, or an ARPA file"
             )
@@ -34,3 +40,9 @@ def load(path: Path | str) -> NgramModel:
     except OSError as error:
         raise LanguageModelError(f"{path}: cannot be read ({error.strerror}); give a file") from None
     return map_model(path) if is_ours else read_arpa(path)
+
+
+def recurrent_folder(path: Path | str) -> Path | None:
+    """The folder of a recurrent model: the one given, or where a training there has put it; None if there is none."""
+    places = Path(path), Path(path) / "model"
+    return next((place for place in places if (place / RNN_FILE).is_file()), None)

@@ -4,16 +4,23 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
 
+from asr.errors import LanguageModelError
 from asr.lm.counts import read_corpus
 from asr.lm.ngram import NgramModel
 from asr.lm.scan import NEWLINE, is_blank, skip_word
 from asr.lm.trie import score
 from asr.lm.vocabulary import BEGIN, END, UNKNOWN, find_word
+
+if TYPE_CHECKING:
+    from asr.lm.rnn import RnnModel
+
+SENTENCES_AT_ONCE = 4096
+"""That a recurrent model sorts by length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,30 +36,65 @@ class Perplexity:
     unknown_words: int
 
 
-def perplexity(model: NgramModel, source: Path | str | Iterable[str]) -> Perplexity:
+def perplexity(model: "NgramModel | RnnModel", source: Path | str | Iterable[str]) -> Perplexity:
     """The perplexity of a text, exp of the mean negative log-probability of its words and sentence ends.
 
     Args:
-        model: any n-gram model.
+        model: any. To a recurrent one, a word is unknown that holds characters it cannot write.
         source: a text file, plain or gzip, or lines; one sentence each, an empty line is an empty sentence. A text
             without sentences has no perplexity, NaN.
 
     Raises:
         LanguageModelError: the text cannot be read.
     """
-    _, raw = read_corpus(source)
-    text, vocabulary = np.frombuffer(raw, np.uint8), model.vocabulary
-    known, unknown, words, sentences, unknown_words = _total(
-        model.nodes, model.leaves, vocabulary.letters, vocabulary.ends, vocabulary.table, text
-    )
+    name, raw = read_corpus(source)
+    if isinstance(model, NgramModel):
+        text, vocabulary = np.frombuffer(raw, np.uint8), model.vocabulary
+        known, unknown, words, sentences, unknown_words = _total(
+            model.nodes, model.leaves, vocabulary.letters, vocabulary.ends, vocabulary.table, text
+        )
+    else:
+        known, unknown, words, sentences, unknown_words = _recurrent_total(model, name, raw)
     tokens = words + sentences
     return Perplexity(
-        perplexity=math.exp(-(known + unknown) / tokens) if tokens else math.nan,
-        perplexity_known=math.exp(-known / (tokens - unknown_words)) if tokens else math.nan,
+        perplexity=from_nats(-known - unknown, tokens),
+        perplexity_known=from_nats(-known, tokens - unknown_words),
         words=words,
         sentences=sentences,
         unknown_words=unknown_words,
     )
+
+
+def from_nats(nats: float, tokens: int) -> float:
+    """The perplexity of so many tokens, words say, that cost so many nats together; of none it is NaN.
+
+    It is infinite where it is too large for a number, as that of a long sentence without spaces, one word, may be.
+    """
+    try:
+        return math.exp(nats / tokens) if tokens else math.nan
+    except OverflowError:
+        return math.inf
+
+
+def _recurrent_total(model: "RnnModel", name: str, raw: bytes) -> tuple[float, float, int, int, int]:
+    """As `_total`, of a recurrent model."""
+    try:
+        lines = raw.decode().removesuffix("\n").split("\n") if raw else []
+    except UnicodeDecodeError as error:
+        raise LanguageModelError(f"{name}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    known, unknown, words, unknown_words = 0.0, 0.0, 0, 0
+    for begin in range(0, len(lines), SENTENCES_AT_ONCE):
+        sentences = lines[begin : begin + SENTENCES_AT_ONCE]
+        for sentence, log_probs in zip(sentences, model.word_log_probs(sentences), strict=True):
+            known += log_probs[-1]
+            for word, log_prob in zip(sentence.split(), log_probs, strict=False):
+                words += 1
+                if model.knows(word):
+                    known += log_prob
+                else:
+                    unknown += log_prob
+                    unknown_words += 1
+    return known, unknown, words, len(lines), unknown_words
 
 
 @numba.njit(cache=True, nogil=True)

@@ -4,11 +4,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from asr.training.trainer import TrainingResult as TrainingResult
-    from asr.training.trainer import train as train
+    from asr.training.language import LanguageRecipe as LanguageRecipe
+    from asr.training.language import LanguageTrainingResult as LanguageTrainingResult
+    from asr.training.language import train_language_model as train_language_model
+    from asr.training.speech import TrainingResult as TrainingResult
+    from asr.training.speech import train as train
 
-_HOME = {"TrainingResult": "asr.training.trainer", "train": "asr.training.trainer"}
-__all__ = ["TrainingResult", "train"]
+_HOME = {
+    "LanguageRecipe": "asr.training.language",
+    "LanguageTrainingResult": "asr.training.language",
+    "TrainingResult": "asr.training.speech",
+    "train": "asr.training.speech",
+    "train_language_model": "asr.training.language",
+}
+__all__ = ["LanguageRecipe", "LanguageTrainingResult", "TrainingResult", "train", "train_language_model"]
 
 
 def __getattr__(name: str) -> Any:

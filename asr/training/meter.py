@@ -17,17 +17,19 @@ class EpochRecord(TypedDict, total=False):
     seconds: float
     """Wall time of the training up to here."""
     loss: float
-    """Nats per token on the training set, augmented."""
+    """Nats per token on the training set, as it is trained on: augmented, with dropout."""
     gradient_norm: float
     """Median over the steps, before clipping."""
     clipped_share: float
     """Share of steps whose gradient was clipped."""
     waiting_share: float
-    """Share of the time in which a step waited for audio."""
+    """Share of the time in which a step waited for its batch."""
     learning_rate: float
     dev_loss: float
     """Nats per token on dev."""
     dev_wer: float
+    dev_perplexity: float
+    """Per word, ends of sentences included."""
     silent_share: float
     """Share of dev utterances with words that were decoded as nothing."""
 
@@ -51,7 +53,7 @@ class StepMeter:
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Count the time within as waiting for audio."""
+        """Count the time within as waiting for a batch."""
         began = time.monotonic()
         yield
         self._waited += time.monotonic() - began

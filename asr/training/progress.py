@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from asr.training.meter import EpochRecord, StepMeter
+from asr.training.task import Measure
 
 CURVES_INTERVAL_SECONDS = 30.0
 STEPS_BETWEEN_LOGS = 10
@@ -22,22 +23,23 @@ class TrainingProgress:
     Args:
         run: folder for `tensorboard/`, `history.jsonl` and `curves.png`.
         console: where the bar and lines go.
+        measure: what is shown of dev.
         epochs: epochs in all.
         enabled: False on all but the main process of a distributed training.
     """
 
-    def __init__(self, run: Path, console: Console, epochs: int, enabled: bool = True) -> None:
+    def __init__(self, run: Path, console: Console, measure: Measure, epochs: int, enabled: bool = True) -> None:
         self.console = console
+        self.measure = measure
         self.epochs = epochs
         self.enabled = enabled
         self._run = run
         self._drawn_at = -math.inf
-        self._wer = math.nan
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(),
             TaskProgressColumn(),
-            TextColumn("loss {task.fields[loss]:.3f}  gradient {task.fields[norm]:.2f}  dev WER {task.fields[wer]}"),
+            TextColumn("loss {task.fields[loss]:.3f}  gradient {task.fields[norm]:.2f}  dev {task.fields[measured]}"),
             TextColumn("[dim]waiting {task.fields[waiting]:.0%}"),
             TimeElapsedColumn(),
             TextColumn("left"),
@@ -53,7 +55,7 @@ class TrainingProgress:
             self._writer = SummaryWriter(str(self._run / "tensorboard"))
         self._bar.start()
         self._task = self._bar.add_task(
-            "", total=1.0, epoch=1, epochs=self.epochs, loss=math.nan, norm=math.nan, wer="-", waiting=0.0
+            "", total=1.0, epoch=1, epochs=self.epochs, loss=math.nan, norm=math.nan, measured="-", waiting=0.0
         )
         return self
 
@@ -81,12 +83,12 @@ class TrainingProgress:
                 self._writer.add_scalar(f"epoch/{name}", value, record["epoch"])
         lines = "".join(json.dumps(one) + "\n" for one in history)
         (self._run / "history.jsonl").write_text(lines, encoding="utf-8")
-        if "dev_wer" in record:
-            self._bar.update(self._task, wer=f"{record['dev_wer']:.2%}")
+        if self.measure.key in record:
+            self._bar.update(self._task, measured=_measured(record, self.measure))
         if not self.console.is_terminal:
-            self.say(describe(record, self.epochs))
+            self.say(describe(record, self.measure, self.epochs))
         if record["seconds"] - self._drawn_at > CURVES_INTERVAL_SECONDS or record["epoch"] == self.epochs:
-            draw_curves(history, self._run / "curves.png")
+            draw_curves(history, self.measure, self._run / "curves.png")
             self._drawn_at = record["seconds"]
 
     def say(self, message: str) -> None:
@@ -95,7 +97,7 @@ class TrainingProgress:
             self.console.print(message, highlight=False, markup=False, soft_wrap=True)
 
 
-def describe(record: EpochRecord, epochs: int) -> str:
+def describe(record: EpochRecord, measure: Measure, epochs: int) -> str:
     """One line for an epoch."""
     parts = [
         f"epoch {record['epoch']}/{epochs}",
@@ -104,13 +106,17 @@ def describe(record: EpochRecord, epochs: int) -> str:
         f"rate {record['learning_rate']:.1e}",
         f"{record['seconds']:.0f} s (waiting {record['waiting_share']:.0%})",
     ]
-    if "dev_wer" in record:
-        parts.insert(2, f"dev loss {record['dev_loss']:.3f}, WER {record['dev_wer']:.2%}")
+    if measure.key in record:
+        parts.insert(2, f"dev loss {record['dev_loss']:.3f}, {_measured(record, measure)}")
     return "  ".join(parts)
 
 
-def draw_curves(history: Sequence[dict[str, Any]], path: Path) -> None:
-    """A picture of loss, WER, gradient and learning rate over the epochs."""
+def _measured(record: EpochRecord, measure: Measure) -> str:
+    return f"{measure.name} {measure.write(record[measure.key])}"
+
+
+def draw_curves(history: Sequence[dict[str, Any]], measure: Measure, path: Path) -> None:
+    """A picture of loss, the measure on dev, gradient and learning rate over the epochs."""
     from matplotlib.figure import Figure
 
     def curve(name: str) -> tuple[list[int], list[float]]:
@@ -118,21 +124,21 @@ def draw_curves(history: Sequence[dict[str, Any]], path: Path) -> None:
         return [x for x, _ in points], [y for _, y in points]
 
     figure = Figure(figsize=(10, 6), layout="constrained")
-    loss, wer, norm, rate = figure.subplots(2, 2, sharex=True).flat
-    loss.plot(*curve("loss"), label="train (augmented)")
+    loss, measured, norm, rate = figure.subplots(2, 2, sharex=True).flat
+    loss.plot(*curve("loss"), label="train")
     loss.plot(*curve("dev_loss"), label="dev")
     loss.set(title="loss, nats per token", yscale="log")
     loss.legend()
-    epochs, rates = curve("dev_wer")
-    wer.plot(epochs, [100 * value for value in rates])
-    wer.set(title="WER on dev, %", ylim=(0, None))
+    measured.plot(*curve(measure.key))
+    measured.yaxis.set_major_formatter(lambda value, _: measure.write(value))
+    measured.set(title=f"{measure.name} on dev", ylim=(0, None))
     norm.plot(*curve("gradient_norm"), label="gradient norm (median)")
     norm.plot(*curve("clipped_share"), label="share of steps clipped")
     norm.set(title="gradient", xlabel="epoch")
     norm.legend()
     rate.plot(*curve("learning_rate"))
     rate.set(title="learning rate", xlabel="epoch")
-    for axes in (loss, wer, norm, rate):
+    for axes in (loss, measured, norm, rate):
         axes.grid(alpha=0.3)
     fresh = path.with_name(f".{path.stem}.writing.png")
     figure.savefig(fresh, dpi=110)

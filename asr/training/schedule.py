@@ -2,10 +2,10 @@
 
 import math
 
-from asr.config import TrainingConfig
+from asr.config import OptimizationConfig
 
 
-def learning_rate(step: int, progress: float, config: TrainingConfig) -> float:
+def learning_rate(step: int, progress: float, config: OptimizationConfig) -> float:
     """Linear warm-up in steps, then a cosine from the peak to `final_learning_rate` (Loshchilov & Hutter 2017).
 
     Args:

@@ -4,13 +4,13 @@ import os
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import torch
 
-from asr.config import Recipe
 from asr.errors import TrainingError
-from asr.model import Model
+from asr.settings import Settings
+from asr.training.task import ModelT
 
 MAY_CHANGE = (
     "data.",
@@ -35,36 +35,36 @@ class Position:
     skipped_in_a_row: int = 0
     evaluations_without_gain: int = 0
     best: tuple[float, float] | None = None
-    """(WER, loss) on dev of the best model so far; smaller is better, in this order."""
+    """(the task's measure, loss) on dev of the best model so far; smaller is better, in this order."""
     unalignable: dict[str, int] = field(default_factory=dict)
     """Utterances CTC could not align, with how often that was met."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """One `progress.EpochRecord` an epoch."""
 
 
-class AveragedModel:
+class AveragedModel(Generic[ModelT]):
     """Exponential moving average of a model's weights (Polyak & Juditsky 1992), the model that is scored and kept.
 
     Early on the average looks back over the steps made so far only: decay is at most (1 + step) / (10 + step).
     """
 
-    def __init__(self, model: Model, decay: float) -> None:
+    def __init__(self, model: ModelT, decay: float) -> None:
         self.decay = decay
         self.model = deepcopy(model).eval().requires_grad_(False)
 
     @torch.no_grad()
-    def update(self, model: Model, step: int) -> None:
+    def update(self, model: ModelT, step: int) -> None:
         """Move the average towards `model`, after optimizer step number `step` (from 1)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), 1 - decay)
 
 
 @dataclass
-class TrainingState:
+class TrainingState(Generic[ModelT]):
     """Model, average, optimizer, position; with PyTorch's random states (nothing else is drawn from), a checkpoint."""
 
-    model: Model
-    average: AveragedModel
+    model: ModelT
+    average: AveragedModel[ModelT]
     optimizer: torch.optim.Optimizer
     position: Position
 
@@ -76,7 +76,7 @@ class TrainingState:
         self.position.step += 1
         self.average.update(self.model, self.position.step)
 
-    def save(self, path: Path, recipe: Recipe) -> None:
+    def save(self, path: Path, recipe: Settings) -> None:
         """Write a checkpoint beside its place, then rename: a half-written one cannot exist."""
         state = {
             "recipe": recipe.model_dump(mode="json"),
@@ -94,16 +94,22 @@ class TrainingState:
             os.fsync(file.fileno())
         fresh.replace(path)
 
-    def restore(self, path: Path, recipe: Recipe) -> None:
+    def restore(self, path: Path, recipe: Settings) -> None:
         """Go back to a checkpoint.
 
         Raises:
-            TrainingError: the file is missing or damaged, or the recipe is not the one that the training began with.
+            TrainingError: the file is missing or damaged, or recipe or vocabulary are not what the training began with.
         """
         state = _read(path)
         _refuse_other_recipe(path, state["recipe"], recipe.model_dump(mode="json"))
-        self.model.load_state_dict(state["model"])
-        self.average.model.load_state_dict(state["average"])
+        try:
+            self.model.load_state_dict(state["model"])
+            self.average.model.load_state_dict(state["average"])
+        except RuntimeError:
+            raise TrainingError(
+                f"{path}: this training began with another vocabulary; resume with the data it began with, or begin "
+                "anew with --overwrite"
+            ) from None
         self.optimizer.load_state_dict(state["optimizer"])
         vars(self.position).update(state["position"])
         torch.set_rng_state(state["random"])

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import asr.cli
 from asr.cli import Format, run_folder
 from asr.errors import AudioError
+from asr.options import goes_on
 from asr.transcription import FORMATS
 
 GROUP = typer.main.get_command(asr.cli.app)
@@ -141,13 +142,13 @@ def test_one_transcript_is_printed_bare(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_training_is_neither_lost_nor_repeated(tmp_path: Path) -> None:
-    assert asr.cli._goes_on(tmp_path, resume=True, overwrite=False) is False, "nothing to go on with"
+    assert goes_on(tmp_path, resume=True, overwrite=False) is False, "nothing to go on with"
     (tmp_path / "notes.txt").write_text("mine")
-    assert asr.cli._goes_on(tmp_path, resume=False, overwrite=False) is False
+    assert goes_on(tmp_path, resume=False, overwrite=False) is False
     (tmp_path / "last.ckpt").touch()
     (tmp_path / "model").mkdir()
-    assert asr.cli._goes_on(tmp_path, resume=True, overwrite=False) is True
+    assert goes_on(tmp_path, resume=True, overwrite=False) is True
     with pytest.raises(asr.errors.ConfigError, match=r"holds a training already; go on with it \(--resume\)"):
-        asr.cli._goes_on(tmp_path, resume=False, overwrite=False)
-    assert asr.cli._goes_on(tmp_path, resume=False, overwrite=True) is False
+        goes_on(tmp_path, resume=False, overwrite=False)
+    assert goes_on(tmp_path, resume=False, overwrite=True) is False
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"], "only what training wrote is removed"

@@ -8,9 +8,12 @@ import torch
 
 import asr.lm
 from asr.config import FeatureConfig, ModelConfig, TextConfig
-from asr.decoding.decoder import LM_FOLDER, DecodingOptions, TunedWeights, build_decoder, store_lm
+from asr.decoding.decoder import LM_FOLDER, RNN_FOLDER, DecodingOptions, TunedWeights, build_decoder, distinct, store_lm
 from asr.decoding.greedy import greedy
+from asr.decoding.hypothesis import Hypothesis
+from asr.decoding.rescore import RescoringWeights
 from asr.errors import ConfigError, LanguageModelError
+from asr.lm.rnn import RnnConfig, RnnModel, RnnNetwork
 from asr.model import Bundle
 from asr.text import CharTokenizer
 
@@ -53,6 +56,11 @@ def test_beam_search_times_words_and_ranks_readings() -> None:
     assert len({each.text for each in found}) == 3, "what differs in spaces only is one reading"
 
 
+def test_a_twin_far_down_the_list_costs_a_reading_no_place() -> None:
+    readings = [Hypothesis(text, (), score, score, 0.0, ()) for text, score in (("a", -1.0), ("b", -2.0), ("a", -3.0))]
+    assert distinct(readings) == readings[:2]
+
+
 def test_hotword_flips_the_winner_and_is_normalised() -> None:
     assert read(DecodingOptions(beam_size=10)) == "aa"
     assert read(DecodingOptions(beam_size=10, hotwords={"BB!": 3.0})) == "bb"
@@ -84,6 +92,48 @@ def test_named_language_model_goes_before_the_bundled_one(tmp_path: Path, lm: as
     assert read(DecodingOptions(beam_size=10, lm=other, lm_weight=1.5), tmp_path / LM_FOLDER) == "aa"
 
 
+@pytest.fixture(scope="module")
+def rnn() -> RnnModel:
+    """Foretells a b everywhere."""
+    config = RnnConfig(units=1)
+    network = RnnNetwork(config, TOKENIZER.size).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        parameter.zero_()
+    network.bias[TOKENIZER.encode("b")[0]] = 3.0
+    return RnnModel(network, TOKENIZER, config)
+
+
+def test_recurrent_model_ranks_the_readings_anew(tmp_path: Path, rnn: RnnModel) -> None:
+    rnn.save(tmp_path)
+    assert read(DecodingOptions(beam_size=10, rescore=tmp_path)) == "bb"
+    assert read(DecodingOptions(beam_size=10, rescore=tmp_path, lm_weight=0.01)) == "aa", "too weak"
+    decode = build_decoder(DecodingOptions(beam_size=10, rescore=tmp_path, nbest=3), BUNDLE)
+    [found] = decode(LOG_PROBS, LENGTHS)
+    assert len({each.text for each in found}) == 3
+    assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
+    assert [word.text for word in found[0].words] == ["bb"]
+
+
+def test_recurrent_model_of_the_bundle_serves_with_its_weights(
+    tmp_path: Path, lm: asr.lm.NgramModel, rnn: RnnModel
+) -> None:
+    bundled = tmp_path / LM_FOLDER
+    weak = WEIGHTS.model_copy(update={"lm_weight": 0.0})
+    for share, text in ((1.0, "bb"), (0.0, "aa")):
+        rescoring = RescoringWeights(share=share, lm_weight=1.0 * share, word_bonus=0.0)
+        store_lm(tmp_path, lm, weak.model_copy(update={"rescoring": rescoring}), rnn)
+        assert read(DecodingOptions(beam_size=10), bundled) == text
+        assert read(DecodingOptions(beam_size=10, lm_weight=0.0), bundled) == "aa", "what is asked for goes first"
+        assert read(DecodingOptions(beam_size=10, rescore=bundled / RNN_FOLDER, lm_weight=1.0), bundled) == "bb"
+    store_lm(tmp_path, lm, weak)
+    assert read(DecodingOptions(beam_size=10), bundled) == "aa", "it is gone"
+
+
+def test_missing_recurrent_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LanguageModelError, match=r"rnn\.json: no such file"):
+        read(DecodingOptions(beam_size=10, rescore=tmp_path))
+
+
 def test_interrupted_storing_leaves_the_old_one(
     tmp_path: Path, lm: asr.lm.NgramModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +157,7 @@ def test_interrupted_storing_leaves_the_old_one(
         ({"lexicon": Path("words")}, "a lexicon"),
         ({"hotwords": {"a": 1.0}}, "hotwords"),
         ({"nbest": 2}, "an N-best list"),
+        ({"rescore": Path("rnn")}, "a language model for rescoring"),
         ({"beam_size": -1}, "give a beam of 0 or more"),
         ({"beam_size": 5, "nbest": 0}, "nbest of 1 or more"),
     ],

@@ -26,6 +26,22 @@ def bundle(trained, tmp_path: Path) -> Path:
     return shutil.copytree(trained.run / "model", tmp_path / "run/model")
 
 
+@pytest.fixture(scope="module")
+def rnn(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from typer.testing import CliRunner
+
+    from asr.cli import app
+
+    folder = tmp_path_factory.mktemp("recurrent") / "rnn"
+    corpus, small = trained.corpus, ("--set", "model.units=16", "--set", "training.epochs=2")
+    arguments = ["lm", "train-rnn", corpus / "train.jsonl", "--dev", corpus / "dev.jsonl", "--out", folder, *small]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("perplexity on dev  ")
+    assert f"language model: {folder}\n" in result.stderr
+    return folder
+
+
 def perplexity(output: str) -> float:
     return float(output.splitlines()[0].split()[1])
 
@@ -102,6 +118,62 @@ def test_harmful_language_model_is_a_fault(
     assert not (bundle / "lm").exists()
 
 
+def test_recurrent_model_is_judged_tuned_and_used(trained, asr_command, bundle: Path, lm: Path, rnn: Path) -> None:
+    dev, model = trained.corpus / "dev.jsonl", bundle
+    status, output, errors = asr_command("lm", "perplexity", rnn, dev)
+    assert (status, errors) == (0, "")
+    assert perplexity(output) > 1
+    status, output, errors = asr_command("tune", model, dev, "--lm", lm, "--rescore", rnn, "--beam", 4)
+    assert status == 0, errors
+    assert "rescored      WER" in output
+    weights = json.loads((model / "lm/decoding.json").read_text(encoding="utf-8"))
+    assert 0 < weights["rescoring"]["share"] <= 1
+    assert {path.name for path in (model / "lm").iterdir()} == {"ngram.bin", "decoding.json", "rnn"}
+    rates = model.parent / "rates.json"
+    for more in ((), ("--lm", lm, "--rescore", rnn)):
+        status, _, errors = asr_command("evaluate", model, dev, "--beam", 4, "--json", rates, *more)
+        assert status == 0, errors
+        if not more:
+            assert json.loads(rates.read_text(encoding="utf-8"))["wer"] == pytest.approx(weights["dev_wer"])
+    recording = trained.corpus / "wav/test/0.wav"
+    status, output, errors = asr_command("transcribe", model, recording, "--beam", 4, "--rescore", rnn)
+    assert status == 0, errors
+    assert output.strip()
+
+
+def test_harmful_rescoring_is_a_fault(
+    trained, asr_command, bundle: Path, lm: Path, rnn: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As above; tests/decoding/test_tune_rescoring.py has one that does harm.
+    monkeypatch.setattr("asr.decoding.tune_rescoring.RescoringTuning.is_fault", True)
+    dev = trained.corpus / "dev.jsonl"
+    status, _, errors = asr_command("tune", bundle, dev, "--lm", lm, "--rescore", rnn, "--beam", 4)
+    assert status == 1
+    assert errors.splitlines()[-1].startswith(f"asr: {rnn}: a fault, not a result")
+    assert not (bundle / "lm").exists()
+
+
+def test_training_of_a_language_model_is_neither_lost_nor_repeated(trained, asr_command, rnn: Path) -> None:
+    arguments = ("lm", "train-rnn", trained.corpus / "train.jsonl", "--out", rnn, "--set", "model.units=16")
+    status, output, errors = asr_command(*arguments)
+    assert (status, output) == (1, "")
+    assert "holds a training already" in errors
+    status, _, errors = asr_command(*arguments, "--resume", "--set", "training.epochs=3")
+    assert status == 0, errors
+    assert len((rnn / "history.jsonl").read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_settings_of_a_language_model_are_read_from_a_file(trained, asr_command, tmp_path: Path) -> None:
+    (tmp_path / "rnn.toml").write_text("[model]\nunits = 8\n[training]\nepochs = 1\n", encoding="utf-8")
+    arguments = ("lm", "train-rnn", trained.corpus / "dev.jsonl", "--settings", tmp_path / "rnn.toml")
+    status, output, errors = asr_command(*arguments, "--out", tmp_path / "rnn")
+    assert (status, output) == (0, ""), errors
+    assert json.loads((tmp_path / "rnn/model/rnn.json").read_text(encoding="utf-8"))["model"]["units"] == 8
+    status, _, errors = asr_command(*arguments, "--set", "model.unitz=3", "--out", tmp_path / "other")
+    assert status == 1
+    assert "--set model.unitz: unknown key model.unitz; known keys here: dropout, layers, units" in errors
+
+
 def test_n_best_readings(trained, asr_command, lm: Path) -> None:
     model, recording = trained.run / "model", trained.corpus / "wav/test/0.wav"
     arguments = ("transcribe", model, recording, "--beam", 20, "--lm", lm)
@@ -135,6 +207,8 @@ def test_lexicon_allows_no_other_word(trained, asr_command, tmp_path: Path) -> N
         (["--nbest", "3", "--hotword", "dad:5"], "cannot use hotwords, an N-best list"),
         (["--beam", "5", "--nbest", "3", "--format", "srt"], "has no place for 3 readings"),
         (["--beam", "5", "--lm", "none"], "none: no such language model"),
+        (["--beam", "5", "--rescore", "none"], "none/rnn.json: no such file"),
+        (["--rescore", "none"], "cannot use a language model for rescoring"),
         (["--beam", "5", "--lm-weight", "1"], "weights without a language model"),
         (["--beam", "5", "--hotword", "dad"], "'dad' is not a hotword"),
         (["--beam", "5", "--hotword", "...:5"], "normalisation leaves nothing of it"),
