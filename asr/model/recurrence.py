@@ -21,7 +21,11 @@ from asr.model.lstm import LSTM
 
 Cell = Literal["lstm", "gru", "rnn"]
 _CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
-_COMPILED = {"lstm": LSTM, "gru": GRU, "rnn": ELMAN}
+# In float32 PyTorch's oneDNN LSTM trains as fast as ours, which is 8% faster with 256 units and 7% slower with 512.
+_COMPILED = {
+    torch.bfloat16: {"lstm": LSTM, "gru": GRU, "rnn": ELMAN},
+    torch.float32: {"gru": GRU, "rnn": ELMAN},
+}
 
 
 class Recurrence(nn.Module):
@@ -51,10 +55,11 @@ class Recurrence(nn.Module):
         Returns:
             (batch, frames, outputs); bidirectional layers put the forward units first.
         """
-        dtype = _training_dtype(frames)
-        if dtype is not None:
+        dtype = _dtype(frames)
+        compiled_cell = _COMPILED.get(dtype, {}).get(self.cell) if _trains_on_cpu(frames) else None
+        if compiled_cell is not None:
             directions = [one for one in (self.forward_cell, self.backward_cell) if one is not None]
-            return compiled.run(_COMPILED[self.cell], frames, lengths, directions, dtype)
+            return compiled.run(compiled_cell, frames, lengths, directions, dtype)
         forward: Tensor = self.forward_cell(frames)[0]
         if self.backward_cell is None:
             return forward
@@ -63,12 +68,14 @@ class Recurrence(nn.Module):
         return torch.cat((forward, reorder(backward, order)), dim=-1)
 
 
-def _training_dtype(frames: Tensor) -> torch.dtype | None:
-    """What compiled cells compute in, or none where they do not serve: off the CPU, without gradients, in a trace."""
-    if frames.device.type != "cpu" or not torch.is_grad_enabled() or torch.compiler.is_compiling():
-        return None
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else frames.dtype
-    return dtype if dtype in (torch.float32, torch.bfloat16) else None
+def _trains_on_cpu(frames: Tensor) -> bool:
+    """Whether compiled cells serve; a trace for export cannot see into them."""
+    return frames.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+
+
+def _dtype(frames: Tensor) -> torch.dtype:
+    """What products are computed in."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else frames.dtype
 
 
 def _cell(cell: Cell, inputs: int, units: int) -> nn.RNNBase:
