@@ -76,9 +76,8 @@ def main() -> None:
             if number >= 2:  # the first rounds compile
                 seconds[name].append(time.process_time() - began)
     base = statistics.median(seconds["packed, float32"])
-    print(
-        f"{cell}, torch {torch.__version__}, {torch.get_num_threads()} threads, {BATCH} x {FRAMES} x {INPUTS} -> 2 x {UNITS}"
-    )
+    shapes = f"{BATCH} x {FRAMES} x {INPUTS} -> 2 x {UNITS}"
+    print(f"{cell}, torch {torch.__version__}, {torch.get_num_threads()} threads, {shapes}")
     for name, each in seconds.items():
         median = statistics.median(each)
         print(f"{name:38}{1e3 * median:8.1f} ms  ({1e3 * min(each):.1f} to {1e3 * max(each):.1f}){base / median:8.2f}x")

@@ -86,6 +86,7 @@ def test_the_recurrence_takes_it_for_training(cell, monkeypatch):
 
 
 @each_cell
+@pytest.mark.filterwarnings("ignore:The tensor attributes .*_flat_weights")  # of PyTorch's recurrent layers
 def test_an_export_sees_pytorchs_own(cell):
     class Alone(nn.Module):
         def __init__(self):
