@@ -99,7 +99,8 @@ def test_an_export_sees_pytorchs_own(cell):
     frames = torch.randn(4, 30, 4)
     alone = Alone()
     exported = torch.export.export(alone, (frames,))
-    torch.testing.assert_close(exported.module()(frames), alone(frames), rtol=1e-5, atol=1e-5)
+    valid = valid_frames(LENGTHS, 30)
+    torch.testing.assert_close(exported.module()(frames)[valid], alone(frames)[valid], rtol=1e-5, atol=1e-5)
 
 
 @each_cell
