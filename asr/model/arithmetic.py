@@ -36,6 +36,9 @@ def store(array: Any, index: Any, value: Any) -> None:
     raise NotImplementedError
 
 
+# Not inlined by numba: then bf16 loops would not be vectorised, and a cell take four times as long. LLVM inlines them.
+
+
 @overload(wide)
 def _wide(number):  # type: ignore[no-untyped-def]
     if number == numba.types.uint16:
