@@ -5,7 +5,8 @@ bidirectional layer is two unidirectional ones. The backward one sees each seque
 padding always lies at the end, where a causal recurrence cannot feel it: for the valid frames that is the very
 arithmetic of packing. Outputs in the padding are finite and meaningless; whoever looks across frames masks them.
 
-This is the one module that knows how a recurrence is computed, and the one that may choose another kernel.
+This is the one module that knows how a recurrence is computed, and the one that may choose another kernel: training on
+CPUs takes the compiled cells.
 """
 
 from typing import Any, Literal
@@ -13,10 +14,18 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from asr.model.lstm import lstm
+from asr.model import compiled
+from asr.model.elman import ELMAN
+from asr.model.gru import GRU
+from asr.model.lstm import LSTM
 
 Cell = Literal["lstm", "gru", "rnn"]
 _CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+# In float32 PyTorch's oneDNN LSTM trains as fast as ours, which is 8% faster with 256 units and 7% slower with 512.
+_COMPILED = {
+    torch.bfloat16: {"lstm": LSTM, "gru": GRU, "rnn": ELMAN},
+    torch.float32: {"gru": GRU, "rnn": ELMAN},
+}
 
 
 class Recurrence(nn.Module):
@@ -31,6 +40,7 @@ class Recurrence(nn.Module):
 
     def __init__(self, inputs: int, units: int, cell: Cell, bidirectional: bool) -> None:
         super().__init__()
+        self.cell = cell
         self.outputs = units * (2 if bidirectional else 1)
         self.forward_cell = _cell(cell, inputs, units)
         self.backward_cell = _cell(cell, inputs, units) if bidirectional else None
@@ -45,9 +55,11 @@ class Recurrence(nn.Module):
         Returns:
             (batch, frames, outputs); bidirectional layers put the forward units first.
         """
-        cells = [cell for cell in (self.forward_cell, self.backward_cell) if isinstance(cell, nn.LSTM)]
-        if cells and frames.device.type == "cpu" and torch.is_grad_enabled() and _computes_in_bf16():
-            return lstm(frames, lengths, cells)
+        dtype = _dtype(frames)
+        compiled_cell = _COMPILED.get(dtype, {}).get(self.cell) if _trains_on_cpu(frames) else None
+        if compiled_cell is not None:
+            directions = [one for one in (self.forward_cell, self.backward_cell) if one is not None]
+            return compiled.run(compiled_cell, frames, lengths, directions, dtype)
         forward: Tensor = self.forward_cell(frames)[0]
         if self.backward_cell is None:
             return forward
@@ -56,8 +68,14 @@ class Recurrence(nn.Module):
         return torch.cat((forward, reorder(backward, order)), dim=-1)
 
 
-def _computes_in_bf16() -> bool:
-    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+def _trains_on_cpu(frames: Tensor) -> bool:
+    """Whether compiled cells serve; a trace for export cannot see into them."""
+    return frames.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+
+
+def _dtype(frames: Tensor) -> torch.dtype:
+    """What products are computed in."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else frames.dtype
 
 
 def _cell(cell: Cell, inputs: int, units: int) -> nn.RNNBase:
