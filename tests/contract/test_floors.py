@@ -7,6 +7,7 @@ from source import MODULES, PREPARERS, imports, name_of
 
 FLOORS = (
     ("errors",),
+    ("settings",),
     ("config", "transcript"),
     ("audio", "text"),
     ("dataset", "model", "lm", "evaluation"),

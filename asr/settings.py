@@ -1,0 +1,128 @@
+"""Settings: frozen, validated, read from TOML. An unknown key is an error, never ignored."""
+
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from asr.errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Count = Annotated[int, Field(ge=0)]
+PositiveCount = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+
+
+class Settings(BaseModel):
+    """Base of every table: immutable, and strict about keys and numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def read_settings(kind: type[SettingsT], path: Path | str | None, overrides: Sequence[str] = ()) -> SettingsT:
+    """Read and validate a TOML file as settings of class `kind`; without a file, the overrides are all there is.
+
+    Raises:
+        ConfigError: as `load_recipe`.
+    """
+    source, path = _read(Path(path)) if path is not None else "", Path(path or "settings")
+    try:
+        values = tomllib.loads(source)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, kind, path, source, overrides)) from None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such recipe; see the folder recipes/ for examples") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a recipe ({error}); give a TOML file") from None
+
+
+def parse_settings(kind: type[SettingsT], values: Any, where: str) -> SettingsT:
+    """Validate `values` as settings of class `kind`; errors are told as `where: key: what`.
+
+    Raises:
+        ConfigError: a key is unknown or a value impossible.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, kind, Path(where), "", ())) from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    names = key.strip().split(".")
+    if not equals or not all(names):
+        raise ConfigError(f"--set {override}: not a setting; write table.key=value, e.g. training.epochs=10")
+    table = values
+    for name in names[:-1]:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override}: {name} is a value, not a table; write table.key=value")
+    try:
+        table[names[-1]] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        table[names[-1]] = text.strip()
+
+
+def _explain(error: ValidationError, kind: type[Settings], path: Path, source: str, overrides: Sequence[str]) -> str:
+    """One line for the first problem: file, line of the key, what is wrong, what is possible."""
+    first = error.errors()[0]
+    names = [str(part) for part in first["loc"] if isinstance(part, str)]
+    key = ".".join(names)
+    where = str(path)
+    if any(override.split("=")[0].strip() == key for override in overrides):
+        where = f"--set {key}"
+    elif line := _line_of(names, source):
+        where = f"{path}:{line}"
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(_known(kind, names[:-1]))
+        return f"{where}: unknown key {key}; known keys here: {known}"
+    if first["type"] == "missing":
+        return f"{where}: {key} is required; add it"
+    got = "" if isinstance(first["input"], dict) else f" (got {json.dumps(first['input'], default=str)})"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {key or 'recipe'}: {message}{got}"
+
+
+def _known(kind: type[Settings], names: Sequence[str]) -> list[str]:
+    fields = kind.model_fields
+    for name in names:
+        annotation = fields[name].annotation if name in fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, Settings)):
+            return []
+        fields = annotation.model_fields
+    return sorted(fields)
+
+
+def _line_of(names: Sequence[str], source: str) -> int | None:
+    """The line (from 1) on which a key is set, or else its table opens."""
+    if not names:
+        return None
+    table, wanted, opened = "", ".".join(names[:-1]), None
+    for number, line in enumerate(source.splitlines(), start=1):
+        if header := re.match(r"\s*\[+\s*([\w.\-\"]+)\s*\]+", line):
+            table = header[1]
+            if table in (wanted, ".".join(names)):
+                opened = number
+        elif table == wanted and re.match(rf"\s*[\"']?{re.escape(names[-1])}[\"']?\s*[=.]", line):
+            return number
+    return opened
