@@ -13,7 +13,6 @@ from accelerate.utils import set_seed
 from rich.console import Console
 from torch import nn
 
-from asr.audio import SpecAugment
 from asr.config import Recipe
 from asr.dataset import Batch
 from asr.errors import TrainingError
@@ -22,7 +21,7 @@ from asr.training.card import model_card, provenance
 from asr.training.inputs import prepare_inputs
 from asr.training.interruption import Interruption
 from asr.training.meter import StepMeter
-from asr.training.objective import objective
+from asr.training.objective import objective, spec_augment
 from asr.training.precision import choose_precision
 from asr.training.progress import TrainingProgress
 from asr.training.schedule import learning_rate
@@ -85,7 +84,7 @@ class Trainer:
         optimizer = torch.optim.AdamW(_parameter_groups(model, self.config.weight_decay), fused=True)
         self.state = TrainingState(model, AveragedModel(model, self.config.ema_decay), optimizer, Position())
         self.model: nn.Module = self.accelerator.prepare_model(model)
-        self.augment = SpecAugment(recipe.augment)
+        self.augment = spec_augment(recipe)
         self.progress = TrainingProgress(folder, console, self.config.epochs, self.accelerator.is_main_process)
 
     def restore(self) -> None:
@@ -155,7 +154,7 @@ class Trainer:
         for number, batch in enumerate(group, start=1):
             last = number == len(group)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
-                target = objective(self.model, batch, self.augment)
+                target = objective(self.model, batch, self.augment, self.recipe.objective)
                 self.accelerator.backward(target.loss / len(group))
             non_finite += target.non_finite
             for name in target.unalignable:
