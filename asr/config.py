@@ -111,12 +111,43 @@ class ModelConfig(Settings):
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
     lookahead_frames: Count = 0
     """Unidirectional only: subsampled frames of future that the lookahead convolution sees."""
+    intermediate_layers: tuple[PositiveCount, ...] = ()
+    """Layers, counted from 1, after which the head also reads the frames: intermediate CTC (Lee & Watanabe 2021)."""
+    self_conditioned: bool = False
+    """Add the posteriors of each intermediate layer to what the next one reads (Nozaki & Komatsu 2021)."""
 
     @model_validator(mode="after")
     def _lookahead_is_for_unidirectional(self) -> Self:
         if self.bidirectional and self.lookahead_frames:
             raise ValueError("lookahead_frames is for unidirectional models; a bidirectional one sees the whole future")
         return self
+
+    @model_validator(mode="after")
+    def _intermediate_layers_are_below_the_last(self) -> Self:
+        chosen = self.intermediate_layers
+        if chosen != tuple(sorted({layer for layer in chosen if layer < self.layers})):
+            raise ValueError(f"intermediate_layers must rise and be less than layers, {self.layers}: the last has CTC")
+        if self.self_conditioned and not chosen:
+            raise ValueError("self_conditioned needs intermediate_layers, whose posteriors are fed back; name some")
+        return self
+
+
+class ObjectiveConfig(Settings):
+    """What training minimises: CTC (Graves et al. 2006), and what is added to it. They combine; what is 0 is off."""
+
+    consistency: NonNegative = 0.0
+    """CR-CTC (Yao et al. 2025, arXiv 2410.05101): two views of each utterance, masked and dropped out differently,
+    should agree. Weight of their divergence, 0.2 in the paper. A step takes twice as long."""
+    consistency_mask_ratio: Annotated[float, Field(ge=1.0)] = 2.5
+    """With consistency there are so many times augment.time_masks, as in the paper."""
+    intermediate_weight: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the loss that is the mean CTC of model.intermediate_layers (Lee & Watanabe 2021, arXiv 2102.03216):
+    0.3 in that paper, 0.5 for self-conditioned models (Nozaki & Komatsu 2021, arXiv 2104.02724)."""
+    label_prior: NonNegative = 0.0
+    """CTC of posteriors divided by their running mean to this power. At 0.3 they are less peaky and token times better
+    (Huang et al. 2024, arXiv 2406.02560); towards 1 blanks do not take over early (Zeyer et al. 2021, 2105.14849)."""
+    confidence_penalty: NonNegative = 0.0
+    """Weight of the divergence of posteriors from uniform (Pereyra et al. 2017, arXiv 1701.06548), e.g. 0.01."""
 
 
 class OptimizationConfig(Settings):
@@ -165,7 +196,27 @@ class Recipe(Settings):
     tokenizer: TokenizerConfig = TokenizerConfig()
     augment: AugmentConfig = AugmentConfig()
     model: ModelConfig = ModelConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
     training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="after")
+    def _intermediate_layers_are_trained(self) -> Self:
+        if bool(self.model.intermediate_layers) != bool(self.objective.intermediate_weight):
+            raise ValueError(
+                "model.intermediate_layers and objective.intermediate_weight go together; set both, or neither"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _views_differ(self) -> Self:
+        augment = self.augment
+        in_frames = augment.time_masks and augment.time_mask_fraction
+        in_bins = augment.frequency_masks and augment.frequency_mask_bins
+        if self.objective.consistency and not (in_frames or in_bins or self.model.dropout):
+            raise ValueError(
+                "objective.consistency compares views that differ; set augment.time_masks or model.dropout"
+            )
+        return self
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:

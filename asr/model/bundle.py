@@ -23,6 +23,8 @@ from asr.model.ctc import Model
 from asr.text.tokenizer import Tokenizer, load_tokenizer
 
 FORMAT_VERSION = 1
+TRAINING_ONLY = ("label_prior",)
+"""Of a model's state, what inference has no use for and a bundle does not hold."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ def save_bundle(folder: Path | str, bundle: Bundle) -> None:
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         fresh.chmod(0o755)
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.model.state_dict().items()}
+        state = bundle.model.state_dict()
+        weights = {name: state[name].detach().cpu().contiguous() for name in state if name not in TRAINING_ONLY}
         save_file(weights, fresh / "model.safetensors")
         (fresh / "config.json").write_text(json.dumps(config.model_dump(), indent=2) + "\n", encoding="utf-8")
         bundle.tokenizer.save(fresh)
@@ -88,7 +91,7 @@ def load_bundle(folder: Path | str) -> Bundle:
     try:
         tokenizer = load_tokenizer(folder)
         model = Model(config.features, config.model, tokenizer.size)
-        model.load_state_dict(load_file(weights))
+        model.load_state_dict(load_file(weights) | {name: model.state_dict()[name] for name in TRAINING_ONLY})
     except AsrError as error:
         raise BundleError(f"{folder}: {error}") from None
     except (SafetensorError, RuntimeError) as error:

@@ -1,11 +1,17 @@
 """The stack of recurrent layers between subsampling and the CTC head."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from asr.config import ModelConfig
 from asr.model.recurrence import Recurrence
 from asr.model.subsampling import valid_frames
+
+Tap = Callable[[Tensor], Tensor | None]
+"""Reads the encoding after an intermediate layer, (batch, frames, outputs), and may return as much to be added to what
+the next layer reads."""
 
 
 class Encoder(nn.Module):
@@ -18,6 +24,7 @@ class Encoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.outputs = config.units * (2 if config.bidirectional else 1)
+        self.intermediate_layers = config.intermediate_layers
         self.norms = nn.ModuleList(nn.LayerNorm(self.outputs) for _ in range(config.layers))
         self.layers = nn.ModuleList(
             Recurrence(self.outputs, config.units, config.cell, config.bidirectional) for _ in range(config.layers)
@@ -26,10 +33,17 @@ class Encoder(nn.Module):
         self.lookahead = Lookahead(self.outputs, config.lookahead_frames) if config.lookahead_frames else None
         self.norm = nn.LayerNorm(self.outputs)
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Encode a padded batch; (batch, frames, outputs) in and out, lengths (batch,)."""
-        for norm, layer in zip(self.norms, self.layers, strict=True):
+    def forward(self, frames: Tensor, lengths: Tensor, tap: Tap | None = None) -> Tensor:
+        """Encode a padded batch; (batch, frames, outputs) in and out, lengths (batch,).
+
+        `tap` is given what would be the encoding if the network ended after each of `intermediate_layers`, last
+        normalisation and dropout included, lookahead not.
+        """
+        for number, (norm, layer) in enumerate(zip(self.norms, self.layers, strict=True), start=1):
             frames = frames + self.dropout(layer(norm(frames), lengths))
+            if tap is not None and number in self.intermediate_layers:
+                feedback = tap(self.dropout(self.norm(frames)))
+                frames = frames if feedback is None else frames + feedback
         if self.lookahead is not None:
             frames = frames + self.lookahead(frames, lengths)
         encoded: Tensor = self.dropout(self.norm(frames))

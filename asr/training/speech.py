@@ -9,13 +9,12 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from asr.audio import SpecAugment
 from asr.config import Recipe, TrainingConfig
 from asr.dataset import Batch
 from asr.model import Bundle, Model, save_bundle
 from asr.training.card import model_card, provenance
 from asr.training.inputs import Inputs, prepare_inputs
-from asr.training.objective import Objective, objective
+from asr.training.objective import Objective, objective, spec_augment
 from asr.training.task import DevScore, Measure
 from asr.training.trainer import Trainer
 from asr.training.validation import Validation, validate
@@ -76,7 +75,7 @@ class SpeechTask:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.inputs: Inputs = prepare_inputs(recipe)
-        self.augment = SpecAugment(recipe.augment)
+        self.augment = spec_augment(recipe)
 
     @property
     def config(self) -> TrainingConfig:
@@ -104,7 +103,7 @@ class SpeechTask:
         return self.inputs.load(plan, epoch)
 
     def objective(self, model: nn.Module, batch: Batch) -> Objective:
-        return objective(model, batch, self.augment)
+        return objective(model, batch, self.augment, self.recipe.objective)
 
     def evaluate(self, model: Model, device: torch.device, epoch: int) -> DevScore:
         found = validate(model, self.inputs.load_dev(), self.inputs.tokenizer, device)

@@ -63,6 +63,28 @@ def test_set_overrides_the_file(tmp_path: Path) -> None:
         (MINIMAL + "[training]\nlearning_rate = nan\n", r"recipe\.toml:4: training\.learning_rate: .*finite"),
         (MINIMAL + '[model]\ncell = "transformer"\n', r"recipe\.toml:4: model\.cell: .*'lstm', 'gru' or 'rnn'"),
         (MINIMAL + "[model]\nlookahead_frames = 4\n", r"recipe\.toml:3: model: lookahead_frames is for unidirectional"),
+        (
+            MINIMAL + "[model]\nlayers = 3\nintermediate_layers = [3]\n",
+            r"recipe\.toml:3: model: intermediate_layers must rise and be less than layers, 3",
+        ),
+        (MINIMAL + "[model]\nintermediate_layers = [2, 1]\n", r"recipe\.toml:3: model: intermediate_layers must rise"),
+        (
+            MINIMAL + "[model]\nself_conditioned = true\n",
+            r"recipe\.toml:3: model: self_conditioned needs intermediate_layers",
+        ),
+        (
+            MINIMAL + "[model]\nintermediate_layers = [1]\n",
+            r"recipe\.toml: recipe: .*objective\.intermediate_weight go together; set both",
+        ),
+        (
+            MINIMAL + "[objective]\nintermediate_weight = 0.3\n",
+            r"recipe\.toml: recipe: model\.intermediate_layers and .* go together",
+        ),
+        (
+            MINIMAL
+            + "[augment]\ntime_masks = 0\nfrequency_masks = 0\n[model]\ndropout = 0\n[objective]\nconsistency = 0.2\n",
+            r"recipe\.toml: recipe: objective\.consistency compares views that differ; set augment\.time_masks",
+        ),
         (MINIMAL + "[features]\nhigh_hz = 9000\n", r"recipe\.toml:3: features: need low_hz < high_hz <= 8000"),
         (MINIMAL + "max_seconds = 0.05\n", r"recipe\.toml:1: data: min_seconds 0\.1 must be less"),
         ("[data]\ntrain = []\n", r"recipe\.toml:2: data\.train: .*at least 1 item"),

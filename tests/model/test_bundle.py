@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from asr.config import FeatureConfig, ModelConfig, TextConfig
 from asr.errors import BundleError
@@ -11,18 +12,25 @@ from asr.text.tokenizer import CharTokenizer
 
 FEATURES = FeatureConfig(bins=16, normalization="global")
 ARCHITECTURE = ModelConfig(layers=1, units=4, channels=2)
+CONDITIONED = ModelConfig(layers=2, units=4, channels=2, intermediate_layers=(1,), self_conditioned=True)
+
+
+def make_bundle(architecture: ModelConfig) -> Bundle:
+    torch.manual_seed(0)
+    tokenizer = CharTokenizer("ab ")
+    model = Model(FEATURES, architecture, tokenizer.size).eval()
+    text = TextConfig(replace={"&": "and"})
+    return Bundle(model, tokenizer, text, FEATURES, architecture, {"seed": 3}, "# A model\n")
 
 
 @pytest.fixture
 def bundle() -> Bundle:
-    torch.manual_seed(0)
-    tokenizer = CharTokenizer("ab ")
-    model = Model(FEATURES, ARCHITECTURE, tokenizer.size).eval()
-    text = TextConfig(replace={"&": "and"})
-    return Bundle(model, tokenizer, text, FEATURES, ARCHITECTURE, {"seed": 3}, "# A model\n")
+    return make_bundle(ARCHITECTURE)
 
 
-def test_round_trip(bundle, tmp_path):
+@pytest.mark.parametrize("architecture", [ARCHITECTURE, CONDITIONED])
+def test_round_trip(architecture, tmp_path):
+    bundle = make_bundle(architecture)
     folder = tmp_path / "deep" / "model"
     save_bundle(folder, bundle)
     again = load_bundle(folder)
@@ -31,9 +39,20 @@ def test_round_trip(bundle, tmp_path):
         again.model.log_probs(waveforms, lengths)[0], bundle.model.log_probs(waveforms, lengths)[0], rtol=0, atol=0
     )
     assert again.tokenizer.tokens == bundle.tokenizer.tokens
-    assert (again.text, again.features, again.architecture) == (bundle.text, FEATURES, ARCHITECTURE)
+    assert (again.text, again.features, again.architecture) == (bundle.text, FEATURES, architecture)
     assert (again.provenance, again.card) == ({"seed": 3}, "# A model\n")
     assert not again.model.training
+
+
+def test_a_bundle_from_before_a_setting_of_the_model_loads_and_holds_nothing_that_only_training_needs(bundle, tmp_path):
+    save_bundle(tmp_path / "model", bundle)
+    path = tmp_path / "model" / "config.json"
+    values = json.loads(path.read_text())
+    for setting in ("intermediate_layers", "self_conditioned"):
+        del values["model"][setting]
+    path.write_text(json.dumps(values))
+    assert load_bundle(tmp_path / "model").architecture == ARCHITECTURE
+    assert "label_prior" not in load_file(tmp_path / "model" / "model.safetensors")
 
 
 def test_saving_again_replaces_and_leaves_nothing_behind(bundle, tmp_path):

@@ -1,21 +1,33 @@
 """The objective on a world of one frame a sample, where the model is a table of logits."""
 
+import itertools
+import math
+
 import pytest
 import torch
 from torch import nn
 
+from asr.config import ObjectiveConfig, Recipe
 from asr.dataset import Batch
-from asr.training.objective import objective
+from asr.model import ctc_losses
+from asr.training.objective import confidence_losses, consistency_losses, objective, spec_augment
+
+CTC = ObjectiveConfig()
 
 
 class Table(nn.Module):
-    def __init__(self, logits: torch.Tensor, lengths: torch.Tensor) -> None:
-        super().__init__()
-        self.logits = nn.Parameter(logits)
-        self.lengths = lengths
+    """A model whose logits are given: those of the last layer (views * batch, frames, tokens), and of layers below."""
 
-    def forward(self, waveforms, lengths, augment):
-        return self.logits.log_softmax(-1), self.lengths
+    def __init__(self, logits: torch.Tensor, lengths: torch.Tensor, *intermediate: torch.Tensor) -> None:
+        super().__init__()
+        self.layers = (logits, *intermediate)
+        self.lengths = lengths
+        self.register_buffer("label_prior", torch.full(logits.shape[-1:], 1 / logits.shape[-1], dtype=logits.dtype))
+
+    def forward(self, waveforms, lengths, augment, views):
+        last, *intermediate = (logits.log_softmax(-1) for logits in self.layers)
+        assert len(last) == views * len(waveforms)
+        return last, self.lengths.repeat(views), *intermediate
 
 
 def batch(tokens: list[list[int]]) -> Batch:
@@ -30,8 +42,8 @@ def batch(tokens: list[list[int]]) -> Batch:
 def test_is_the_mean_over_tokens_as_pytorch_computes_each():
     torch.manual_seed(0)
     model = Table(torch.randn(2, 6, 4), torch.tensor([6, 5]))
-    target = objective(model, batch([[1, 2, 3], [2, 2]]), None)
-    log_probs = model.logits.log_softmax(-1)
+    target = objective(model, batch([[1, 2, 3], [2, 2]]), None, CTC)
+    log_probs = model.layers[0].log_softmax(-1)
     first = nn.functional.ctc_loss(log_probs[0], torch.tensor([1, 2, 3]), (6,), (3,), reduction="sum")
     second = nn.functional.ctc_loss(log_probs[1, :5], torch.tensor([2, 2]), (5,), (2,), reduction="sum")
     assert target.loss.item() == pytest.approx((first + second).item() / 5, rel=1e-5)
@@ -43,13 +55,200 @@ def test_unalignable_and_non_finite_utterances_are_named_and_do_not_count():
     logits = torch.randn(3, 3, 4)
     logits[2] = float("nan")
     model = Table(logits, torch.tensor([3, 3, 3]))
-    target = objective(model, batch([[1], [1, 1, 1], [2]]), None)
-    alone = objective(Table(logits[:1], torch.tensor([3])), batch([[1]]), None)
+    target = objective(model, batch([[1], [1, 1, 1], [2]]), None, CTC)
+    alone = objective(Table(logits[:1], torch.tensor([3])), batch([[1]]), None, CTC)
     assert target.loss.item() == pytest.approx(alone.loss.item())
     assert (target.tokens, target.unalignable, target.non_finite) == (1, ("u1",), ("u2",))
 
 
 def test_nothing_alignable_is_a_loss_of_zero():
-    target = objective(Table(torch.randn(1, 2, 4), torch.tensor([2])), batch([[1, 2, 3]]), None)
+    target = objective(Table(torch.randn(1, 2, 4), torch.tensor([2])), batch([[1, 2, 3]]), None, CTC)
     assert target.loss.item() == 0.0
     assert target.tokens == 0
+
+
+def losses_of(logits: torch.Tensor, lengths: torch.Tensor, of: Batch) -> torch.Tensor:
+    return ctc_losses(logits.log_softmax(-1), lengths, of.tokens, of.token_lengths)[0]
+
+
+def test_nothing_added_is_ctc_bit_for_bit():
+    torch.manual_seed(0)
+    of, lengths = batch([[1, 2, 3], [2, 2]]), torch.tensor([6, 5])
+    logits = torch.randn(2, 6, 4, requires_grad=True)
+    target = objective(Table(logits, lengths), of, None, CTC)
+    loss = losses_of(logits, lengths, of).sum() / 5
+    assert torch.equal(target.loss, loss)
+    assert torch.equal(*(torch.autograd.grad(each, logits)[0] for each in (target.loss, loss)))
+    assert list(target.parts) == ["ctc"]
+
+
+SINGLE_VIEW = {"intermediate_weight": 0.3, "label_prior": 0.5, "confidence_penalty": 0.1}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, *({name: weight} for name, weight in SINGLE_VIEW.items()), SINGLE_VIEW],
+    ids=lambda settings: "+".join(settings) or "ctc",
+)
+def test_gradient_is_that_of_finite_differences(settings):
+    """All but consistency, whose targets have no gradient; its own test is below."""
+    torch.manual_seed(0)
+    of, lengths = batch([[1, 2], [2, 2]]), torch.tensor([5, 4])
+
+    def loss(last: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
+        model = Table(last, lengths, below)
+        model.label_prior = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64)
+        return objective(model, of, None, ObjectiveConfig(**settings)).loss
+
+    layers = [torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    assert torch.autograd.gradcheck(loss, layers)
+
+
+def test_gradients_add_up_where_everything_is_on():
+    torch.manual_seed(0)
+    of, lengths = batch([[1, 2], [2, 2]]), torch.tensor([5, 4])
+    layers = [torch.randn(4, 5, 3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    everything = ObjectiveConfig(consistency=0.2, **SINGLE_VIEW)
+    target = objective(Table(layers[0], lengths, layers[1]), of, None, everything)
+    single = [
+        objective(Table(layers[0][view], lengths, layers[1][view]), of, None, ObjectiveConfig(**SINGLE_VIEW)).loss
+        for view in (slice(2), slice(2, 4))
+    ]
+    apart = consistency_losses(layers[0].log_softmax(-1), lengths.repeat(2)).sum() / 2 / 4
+    for layer in layers:
+        wanted = torch.autograd.grad(sum(single) / 2 + 0.2 * apart, layer, retain_graph=True)[0]
+        torch.testing.assert_close(torch.autograd.grad(target.loss, layer, retain_graph=True)[0], wanted)
+
+
+def divergence(target: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
+    """Kullback-Leibler divergence of each row of probabilities, by its definition."""
+    rows = zip(target.tolist(), found.tolist(), strict=True)
+    return torch.tensor([sum(p * math.log(p / q) for p, q in zip(*row, strict=True)) for row in rows])
+
+
+def test_consistency_is_the_symmetric_divergence_over_valid_frames():
+    torch.manual_seed(0)
+    probs = torch.randn(4, 3, 5, dtype=torch.float64).softmax(-1)
+    lengths = torch.tensor([3, 2, 3, 2])
+    found = consistency_losses(probs.log(), lengths).view(2, 2).mean(dim=0)
+    for row, length in enumerate([3, 2]):
+        one, other = probs[row, :length], probs[2 + row, :length]
+        expected = (divergence(one, other) + divergence(other, one)).sum() / 2
+        assert found[row].item() == pytest.approx(expected.item())
+
+
+def test_consistency_moves_each_view_towards_the_other_as_it_stands():
+    torch.manual_seed(0)
+    logits = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    lengths = torch.tensor([2, 2])
+    consistency_losses(logits.log_softmax(-1), lengths).sum().backward()
+    # of a divergence from a fixed target to a softmax, with respect to its logits: softmax - target
+    probs = logits.detach().softmax(-1)
+    expected = probs - probs.flip(0)
+    expected[:, 2] = 0
+    torch.testing.assert_close(logits.grad, expected)
+
+
+def test_equal_views_are_consistent_and_cost_what_one_costs():
+    torch.manual_seed(0)
+    of, lengths, logits = batch([[1, 2, 3], [2, 2]]), torch.tensor([6, 5]), torch.randn(2, 6, 4)
+    twice = objective(Table(logits.repeat(2, 1, 1), lengths), of, None, ObjectiveConfig(consistency=0.2))
+    once = objective(Table(logits, lengths), of, None, CTC)
+    assert twice.parts["consistency"].item() == pytest.approx(0.0, abs=1e-6)
+    assert twice.loss.item() == pytest.approx(once.loss.item(), rel=1e-6)
+    assert (twice.tokens, twice.unalignable) == (once.tokens, once.unalignable)
+
+
+def test_two_views_are_weighed_as_in_the_paper():
+    torch.manual_seed(0)
+    of, lengths, logits = batch([[1, 2, 3], [2, 2]]), torch.tensor([6, 5]), torch.randn(4, 6, 4)
+    target = objective(Table(logits, lengths), of, None, ObjectiveConfig(consistency=0.2))
+    ctc = [losses_of(view, lengths, of).sum() for view in logits.chunk(2)]
+    apart = consistency_losses(logits.log_softmax(-1), lengths.repeat(2)).sum() / 2
+    assert target.loss.item() == pytest.approx((sum(ctc) / 2 + 0.2 * apart).item() / 5, rel=1e-6)
+    assert target.parts["consistency"].item() == pytest.approx(apart.item() / 5)
+
+
+def test_utterances_that_cannot_be_aligned_are_named_once_and_do_not_count_in_any_part():
+    torch.manual_seed(0)
+    logits = torch.randn(2, 2, 3, 4)  # views, batch, frames, tokens
+    config = ObjectiveConfig(consistency=0.2, confidence_penalty=0.1, label_prior=0.3)
+    target = objective(Table(logits.flatten(0, 1), torch.tensor([3, 3])), batch([[1], [1, 1, 1]]), None, config)
+    alone = objective(Table(logits[:, 0], torch.tensor([3])), batch([[1]]), None, config)
+    assert target.loss.item() == pytest.approx(alone.loss.item())
+    assert (target.tokens, target.unalignable, target.non_finite) == (1, ("u1",), ())
+
+
+def test_intermediate_losses_share_the_loss_with_the_last():
+    torch.manual_seed(0)
+    of, lengths = batch([[1, 2, 3], [2, 2]]), torch.tensor([6, 5])
+    layers = torch.randn(3, 2, 6, 4)
+    target = objective(Table(layers[0], lengths, *layers[1:]), of, None, ObjectiveConfig(intermediate_weight=0.3))
+    last, first, second = (losses_of(logits, lengths, of).sum().item() / 5 for logits in layers)
+    assert target.loss.item() == pytest.approx(0.7 * last + 0.3 * (first + second) / 2, rel=1e-6)
+    assert target.parts["intermediate"].item() == pytest.approx((first + second) / 2, rel=1e-6)
+
+
+def test_uniform_label_prior_is_ctc_but_for_a_constant():
+    torch.manual_seed(0)
+    of, lengths = batch([[1, 2, 3], [2, 2]]), torch.tensor([6, 5])
+    logits = torch.randn(2, 6, 4, requires_grad=True)
+    divided = objective(Table(logits, lengths), of, None, ObjectiveConfig(label_prior=0.5)).loss
+    ctc = objective(Table(logits, lengths), of, None, CTC).loss
+    frames_a_token = 11 / 5
+    assert divided.item() == pytest.approx(ctc.item() - 0.5 * math.log(4) * frames_a_token, rel=1e-5)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, logits)[0] for loss in (divided, ctc)))
+
+
+def test_label_prior_is_the_running_mean_of_the_posteriors_of_valid_frames():
+    torch.manual_seed(0)
+    logits = torch.randn(3, 3, 4)
+    model = Table(logits, torch.tensor([3, 2, 1]))
+    objective(model, batch([[1], [2], [1, 1, 1]]), None, ObjectiveConfig(label_prior=0.3))
+    probs = logits.softmax(-1)
+    mean = torch.cat((probs[0], probs[1, :2])).mean(dim=0)  # the third cannot be aligned
+    torch.testing.assert_close(model.label_prior, 0.99 * torch.full((4,), 0.25) + 0.01 * mean)
+    assert model.label_prior.sum().item() == pytest.approx(1.0)
+
+
+def test_label_prior_keeps_blanks_from_taking_over(monkeypatch):
+    """A model that cannot tell frames apart: CTC alone drifts to blanks, a full prior to the share that blanks have in
+    all alignments, each counted once (Zeyer et al. 2021, arXiv 2105.14849)."""
+    monkeypatch.setattr("asr.training.objective.PRIOR_DECAY", 0.5)  # to be there in a few steps
+    paths = [path for path in itertools.product(range(3), repeat=8) if collapse(path) == [1, 2]]
+    fair = sum(path.count(0) for path in paths) / (8 * len(paths))
+    assert fair < 0.5
+    assert blanks_of_a_blind_model(label_prior=1.0) == pytest.approx(fair, abs=0.01)
+    assert blanks_of_a_blind_model(label_prior=0.0) > 0.7
+
+
+def collapse(path: tuple[int, ...]) -> list[int]:
+    return [token for token, _ in itertools.groupby(path) if token]
+
+
+def blanks_of_a_blind_model(label_prior: float) -> float:
+    """Probability of blank after training on one utterance of 8 frames, with the same logits in all frames."""
+    logits = torch.zeros(3, requires_grad=True)
+    model = Table(torch.zeros(1, 8, 3), torch.tensor([8]))
+    optimizer = torch.optim.SGD([logits], lr=0.2)
+    for _ in range(150):
+        model.layers = (logits.expand(1, 8, 3),)
+        optimizer.zero_grad()
+        objective(model, batch([[1, 2]]), None, ObjectiveConfig(label_prior=label_prior)).loss.backward()
+        optimizer.step()
+    return logits.softmax(0)[0].item()
+
+
+def test_confidence_penalty_is_log_tokens_minus_entropy():
+    uniform = torch.full((1, 3, 4), 0.25)
+    certain = torch.eye(4).expand(1, 4, 4)[:, :3].clamp(1e-30, 1.0)
+    half = torch.tensor([0.5, 0.5, 1e-30, 1e-30]).expand(1, 3, 4)
+    found = confidence_losses(torch.cat((uniform, certain, half)).log(), torch.tensor([3, 2, 3]))
+    assert found.tolist() == pytest.approx([0.0, 2 * math.log(4), 3 * math.log(2)], abs=1e-6)
+
+
+def test_views_of_consistency_are_masked_more_in_time():
+    values = {"data": {"train": "t.jsonl"}, "augment": {"time_masks": 5}}
+    assert spec_augment(Recipe.model_validate(values)).config.time_masks == 5
+    values["objective"] = {"consistency": 0.2}
+    assert spec_augment(Recipe.model_validate(values)).config.time_masks == round(12.5)

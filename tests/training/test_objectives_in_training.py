@@ -1,0 +1,74 @@
+"""Every objective in the training loop: it learns, goes on bit for bit, and leaves what inference needs."""
+
+import io
+
+import pytest
+import torch
+from rich.console import Console
+
+from asr.config import Recipe
+from asr.model import load_bundle
+from asr.training import train
+from asr.training.trainer import CHECKPOINT, Trainer
+
+MODEL = {"layers": 2, "units": 8}
+TAPPED = MODEL | {"intermediate_layers": [1]}
+CONDITIONED = TAPPED | {"self_conditioned": True}
+OBJECTIVES = {
+    "consistency": (MODEL, {"consistency": 0.2}),
+    "intermediate": (TAPPED, {"intermediate_weight": 0.3}),
+    "self_conditioned": (CONDITIONED, {"intermediate_weight": 0.5}),
+    "label_prior": (MODEL, {"label_prior": 0.3}),
+    "confidence_penalty": (MODEL, {"confidence_penalty": 0.05}),
+    "all": (
+        CONDITIONED,
+        {"consistency": 0.2, "intermediate_weight": 0.5, "label_prior": 0.3, "confidence_penalty": 0.05},
+    ),
+}
+
+
+def with_objective(recipe: Recipe, name: str) -> Recipe:
+    values = recipe.model_dump()
+    model, values["objective"] = OBJECTIVES[name]
+    values["model"] |= model
+    return Recipe.model_validate(values)
+
+
+def checkpoint(run) -> dict:
+    return torch.load(run / CHECKPOINT, weights_only=True)
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO())
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_trains_what_is_then_loaded(recipe, tmp_path, name):
+    recipe = with_objective(recipe, name)
+    result = train(recipe, tmp_path, console=quiet())
+    bundle = load_bundle(result.model)
+    assert bundle.architecture == recipe.model
+    history = checkpoint(tmp_path)["position"]["history"]
+    assert history[-1]["dev_loss"] < history[0]["dev_loss"]
+    assert checkpoint(tmp_path)["position"]["skipped_steps"] == 0
+
+
+def test_stopped_and_resumed_with_everything_on_is_as_never_stopped(recipe, tmp_path, monkeypatch):
+    recipe = with_objective(recipe, "all")
+    recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"checkpoint_seconds": 1e-9})})
+    train(recipe, tmp_path / "whole", console=quiet())
+    step, calls = Trainer._step, iter(range(5))
+
+    def stop(self, *arguments):
+        if next(calls, None) is None:
+            raise RuntimeError("power cut")
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", stop)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(recipe, tmp_path / "cut", console=quiet())
+    train(recipe, tmp_path / "cut", resume=True, console=quiet())
+    whole, cut = (checkpoint(tmp_path / run)["model"] for run in ("whole", "cut"))
+    assert [name for name in whole if not torch.equal(whole[name], cut[name])] == []
+    assert whole["label_prior"].unique().numel() > 1, "it was on"
