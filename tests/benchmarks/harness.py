@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import platform
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ Run = Callable[[], object]
 Make = Callable[[], Run]
 """Builds a system; may raise whatever the lack of a package causes."""
 
-LEAST_ROUNDS, MOST_ROUNDS = 3, 200
+MOST_ROUNDS = 200
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,17 @@ class Report:
     """Collects comparisons, and prints a Markdown table of each as soon as it is measured.
 
     Args:
-        budget: multiplies the seconds that each comparison may take beyond its first rounds.
+        quiet: print nothing.
     """
 
-    def __init__(self, budget: float = 1.0) -> None:
-        self.budget = budget
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
         self.comparisons: list[Comparison] = []
 
     def say(self, line: str = "") -> None:
         """Print a line at once."""
-        print(line, flush=True)
+        if not self.quiet:
+            print(line, flush=True)
 
     def compare(
         self,
@@ -62,6 +64,8 @@ class Report:
         threads: int = 1,
         per: float = 1.0,
         seconds: float = 10.0,
+        rounds: int = 3,
+        warm_up: bool = True,
     ) -> dict[str, list[float]]:
         """Time every one of ours beside every peer, and print the table.
 
@@ -71,7 +75,9 @@ class Report:
             peers: whoever cannot be built or run is left out with a line that says why.
             threads: of torch.
             per: what one run does so many of, e.g. steps; times are given for one.
-            seconds: the time after which no further round begins.
+            seconds: the time after which no further round begins, once there have been `rounds`.
+            rounds: at least so many.
+            warm_up: whether a first round is run and not counted.
 
         Returns:
             Seconds of each round, by system; ours are called "ours" and the variant.
@@ -79,10 +85,12 @@ class Report:
         self.say(f"\n### {name}, {threads} thread{'s' if threads > 1 else ''}\n")
         with torch_threads(threads):
             own = {f"ours {variant}".strip(): make() for variant, make in ours.items()}
-            for run in own.values():
-                run()
-            runs = own | self._present(peers)
-            found = interleave(runs, seconds * self.budget, time.process_time if threads == 1 else time.perf_counter)
+            if warm_up:
+                for run in own.values():
+                    run()
+            runs = own | self._present(peers, warm_up)
+            clock = time.process_time if threads == 1 else time.perf_counter
+            found = interleave(runs, rounds, seconds, clock)
         found = {system: [each / per for each in rounds] for system, rounds in found.items()}
         for variant in ours:
             own_name = f"ours {variant}".strip()
@@ -108,13 +116,14 @@ class Report:
         fresh.write_text(json.dumps([asdict(each) for each in rows], indent=1) + "\n", encoding="utf-8")
         fresh.replace(path)
 
-    def _present(self, peers: Mapping[str, Make]) -> dict[str, Run]:
+    def _present(self, peers: Mapping[str, Make], warm_up: bool) -> dict[str, Run]:
         runs = {}
         for name, make in peers.items():
             try:
                 with silence():
                     run = make()
-                    run()
+                    if warm_up:
+                        run()
                 runs[name] = run
             except Exception as error:
                 reason = " ".join(str(error).split())[:160]
@@ -138,13 +147,14 @@ class Report:
 
 
 def interleave(
-    runs: Mapping[str, Run], seconds: float, clock: Callable[[], float] = time.perf_counter
+    runs: Mapping[str, Run], rounds: int, seconds: float, clock: Callable[[], float]
 ) -> dict[str, list[float]]:
     """Run all in turn, several rounds.
 
     Args:
         runs: by name; each has run before, so that nothing is compiled here.
-        seconds: no further round begins after this much time, once there have been `LEAST_ROUNDS`.
+        rounds: the least number of rounds.
+        seconds: no further round begins after this much time.
         clock: what is read before and after each run.
 
     Returns:
@@ -153,7 +163,7 @@ def interleave(
     names, found = list(runs), {name: list[float]() for name in runs}
     began = time.perf_counter()
     for number in range(MOST_ROUNDS):
-        if number >= LEAST_ROUNDS and time.perf_counter() - began > seconds:
+        if number >= rounds and time.perf_counter() - began > seconds:
             break
         first = number % len(names)
         for name in names[first:] + names[:first]:
@@ -199,6 +209,18 @@ def duration(seconds: float) -> str:
         if seconds >= 0.9995 * factor:
             break
     return f"{seconds / factor:#.3g}".rstrip(".") + f" {unit}"
+
+
+def peak_mebibytes() -> float:
+    """The most memory that this process has had resident.
+
+    Linux tells it of the program itself; `ru_maxrss` there begins with what the process that started it had.
+    """
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def machine() -> str:
