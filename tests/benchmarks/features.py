@@ -1,6 +1,6 @@
-"""Log-mel features (80 bins, 25 ms, 10 ms) of recordings of AN4's lengths, and the memory that each system needs for it.
+"""Log-mel features (80 bins, 25 ms, 10 ms) of recordings of AN4's lengths, and the memory each system needs for it.
 
-    python tests/benchmarks/features.py SYSTEM      # makes them once and tells its peak memory; what the table is made of
+    python tests/benchmarks/features.py SYSTEM      # makes them once; tells mebibytes before and at most
 
 All compute on one thread. Ours and torchaudio take padded batches of 16, sorted by length; the others take recordings
 one by one, as they are meant to. Ours and only ours normalises them as well.

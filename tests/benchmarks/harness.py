@@ -1,7 +1,7 @@
 """Timing ourselves and others side by side, and what is made of it: tables for people, a list for programs.
 
-All systems of a comparison do the same work in turn, round after round, each round beginning with another one, so that a
-slow moment of the machine strikes all alike. The first round compiles and fills caches and is not counted. With one
+All systems of a comparison do the same work in turn, round after round, each round beginning with another one, so that
+a slow moment of the machine strikes all alike. The first round compiles and fills caches and is not counted. With one
 thread the clock counts seconds of this process' CPU, to which others mean little; with several, of wall time.
 """
 
@@ -66,6 +66,7 @@ class Report:
         seconds: float = 10.0,
         rounds: int = 3,
         warm_up: bool = True,
+        columns: Mapping[str, Callable[[str], str]] | None = None,
     ) -> dict[str, list[float]]:
         """Time every one of ours beside every peer, and print the table.
 
@@ -78,6 +79,7 @@ class Report:
             seconds: the time after which no further round begins, once there have been `rounds`.
             rounds: at least so many.
             warm_up: whether a first round is run and not counted.
+            columns: further ones of the table: what to write of each system when all have run.
 
         Returns:
             Seconds of each round, by system; ours are called "ours" and the variant.
@@ -90,13 +92,14 @@ class Report:
                     run()
             runs = own | self._present(peers, warm_up)
             clock = time.process_time if threads == 1 else time.perf_counter
-            found = interleave(runs, rounds, seconds, clock)
+            with silence():
+                found = interleave(runs, rounds, seconds, clock)
         found = {system: [each / per for each in rounds] for system, rounds in found.items()}
         for variant in ours:
             own_name = f"ours {variant}".strip()
             for peer in runs.keys() - own.keys():
                 self.add("-".join(filter(None, (name, variant))), peer, threads, found[own_name], found[peer])
-        self._print(found, list(own))
+        self._print(found, list(own), columns or {})
         return found
 
     def add(self, name: str, peer: str, threads: int, ours: Sequence[float], theirs: Sequence[float]) -> None:
@@ -130,12 +133,23 @@ class Report:
                 self.say(f"{name} is left out: {type(error).__name__}: {reason}\n")
         return runs
 
-    def _print(self, found: Mapping[str, Sequence[float]], own: Sequence[str]) -> None:
-        rows = [["", "median", "least to most", "rounds", *(f"times {name}" for name in own)]]
+    def _print(
+        self, found: Mapping[str, Sequence[float]], own: Sequence[str], columns: Mapping[str, Callable[[str], str]]
+    ) -> None:
+        rows = [["", "median", "least to most", "rounds", *(f"times {name}" for name in own), *columns]]
         for name, rounds in found.items():
             ratios = [f"{median(rounds) / median(found[each]):.2f}x" for each in own]
             spread = f"{duration(min(rounds))} to {duration(max(rounds))}"
-            rows.append([name, duration(median(rounds)), spread, str(len(rounds)), *ratios])
+            rows.append(
+                [
+                    name,
+                    duration(median(rounds)),
+                    spread,
+                    str(len(rounds)),
+                    *ratios,
+                    *(tell(name) for tell in columns.values()),
+                ]
+            )
         self._rows(rows)
 
     def _rows(self, rows: Sequence[Sequence[str]]) -> None:
@@ -186,7 +200,7 @@ def torch_threads(count: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Hide what peers write to stdout and stderr, from C++ too, while they load."""
+    """Hide what peers write to stdout and stderr, from C++ too."""
     sys.stdout.flush()
     sys.stderr.flush()
     saved, null = (os.dup(1), os.dup(2)), os.open(os.devnull, os.O_WRONLY)
@@ -205,10 +219,9 @@ def silence() -> Iterator[None]:
 
 def duration(seconds: float) -> str:
     """A time with its unit, three digits: 1.23 s, 45.6 ms, 789 µs."""
-    for factor, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
-        if seconds >= 0.9995 * factor:
-            break
-    return f"{seconds / factor:#.3g}".rstrip(".") + f" {unit}"
+    units = {1.0: "s", 1e-3: "ms", 1e-6: "µs", 1e-9: "ns"}
+    factor = next((each for each in units if seconds >= 0.9995 * each), 1e-9)
+    return f"{seconds / factor:#.3g}".rstrip(".") + f" {units[factor]}"
 
 
 def peak_mebibytes() -> float:

@@ -1,8 +1,8 @@
 """Transcription of AN4's test set, from files to text, greedily, on one core and on two.
 
-The peer is the same done plainly: soundfile, torchaudio's log-mel features, a packed bidirectional LSTM of the same size,
-the best token of every frame; it gives no times and no confidences. Against `real-time` a ratio is the seconds of audio
-transcribed in a second.
+The peer is the same done plainly: soundfile, torchaudio's log-mel features, a packed bidirectional LSTM of the same
+size, the best token of every frame; it gives no times and no confidences. Against `real-time` a ratio is the seconds of
+audio transcribed in a second.
 """
 
 from collections.abc import Sequence
