@@ -44,10 +44,11 @@ class Report:
 
     Args:
         quiet: print nothing.
+        patience: multiplies the seconds that comparisons take; 0 makes the least number of rounds.
     """
 
-    def __init__(self, quiet: bool = False) -> None:
-        self.quiet = quiet
+    def __init__(self, quiet: bool = False, patience: float = 1.0) -> None:
+        self.quiet, self.patience = quiet, patience
         self.comparisons: list[Comparison] = []
 
     def say(self, line: str = "") -> None:
@@ -93,7 +94,7 @@ class Report:
             runs = own | self._present(peers, warm_up)
             clock = time.process_time if threads == 1 else time.perf_counter
             with silence():
-                found = interleave(runs, rounds, seconds, clock)
+                found = interleave(runs, rounds, seconds * self.patience, clock)
         found = {system: [each / per for each in rounds] for system, rounds in found.items()}
         for variant in ours:
             own_name = f"ours {variant}".strip()

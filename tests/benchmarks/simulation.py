@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz '"
 """Tokens 1 to 28; 0 is the blank."""
 FRAMES_A_CHARACTER = 4.2
-ONSETS = tuple("bcdfghklmnprstvw") + ("br", "st", "tr")
+ONSETS = (*"bcdfghklmnprstvw", "br", "st", "tr")
 VOWELS, CODAS = ("a", "e", "i", "o", "u", "ea"), ("", "n", "r", "s", "t")
 ONE_SYLLABLE, TWO_SYLLABLES = 100, 10_000
 """How many words have no more; there are some 500 syllables."""
