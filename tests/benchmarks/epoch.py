@@ -3,7 +3,8 @@
 Ours is `asr.training.train` with the AN4 recipe, stopped after an epoch, with what belongs to it: averaging the
 weights, a checkpoint, the model written. The peer is the loop that a careful user of PyTorch and SpeechBrain writes for
 the same model: SpeechBrain's features, normalisation, augmentation and recurrent modules, the same batches by length, a
-`DataLoader` in this process (on two cores a process that reads ahead competes with the training), fused AdamW.
+`DataLoader` in this process (on two cores a process that reads ahead competes with the training), fused AdamW. It has
+neither dropout nor averaged weights, and writes nothing.
 """
 
 import random

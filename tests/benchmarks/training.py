@@ -104,7 +104,6 @@ class SpeechBrain(nn.Module):
         )
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        # Frames padded to a coarser grid than the longest sequence cannot be told to SpeechBrain.
         return self.stack(frames, lengths=lengths / frames.shape[1])[0]
 
 

@@ -110,8 +110,11 @@ def run(report: Report) -> None:
     """With one thread and with two."""
     model = "the model of `make train RECIPE=an4`" if TRAINED.exists() else "an untrained model of the recipe's size"
     parameters = sum(parameter.numel() for parameter in recognizer(SHAPE).model.parameters())
-    report.say(f"\n## Transcription of AN4's test set\n\nFrom files to text, greedily, {model}: ")
-    report.say(f"{parameters / 1e6:.1f} M parameters, float32; batches of {BATCH_SECONDS:.0f} s.")
+    report.say("\n## Transcription of AN4's test set\n")
+    report.say(
+        f"From files to text, greedily, {model}: {parameters / 1e6:.1f} M parameters, float32; batches of "
+        f"{BATCH_SECONDS:.0f} s."
+    )
     with an4.work_folder() as name:
         for threads in (1, 2):
             compare(report, an4.manifest("test", Path(name)), SHAPE, threads, seconds=10.0)
