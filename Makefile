@@ -6,6 +6,7 @@
 RECIPE ?= synthetic
 ARGS ?=
 FILES ?=
+BENCH ?=
 PYTHON ?= python3
 
 CORPUS := $(firstword $(subst /, ,$(RECIPE)))
@@ -16,13 +17,14 @@ TEST = recipes/$(CORPUS)/$(shell sed -n 's/^test *= *"\(.*\)"/\1/p' $(TOML) 2>/d
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+PEERS := .venv/.peers
 # The preparer of the corpus, if it has one and is not done. What it writes last is .prepared.json.
 PREPARED := $(wildcard $(addprefix data/$(CORPUS)/,.prepared.json train.jsonl dev.jsonl test.jsonl))
 PREPARE := $(if $(filter-out 4,$(words $(PREPARED))),$(wildcard data/$(CORPUS)/prepare.py))
 # Training again goes on where Ctrl-C stopped it, unless asked to start over.
 RESUME := $(if $(findstring --overwrite,$(ARGS)),,--resume)
 
-.PHONY: help setup prepare train evaluate transcribe test test-slow lint format clean
+.PHONY: help setup prepare train evaluate transcribe benchmark test test-slow lint format clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -50,6 +52,17 @@ evaluate: $(INSTALLED) ## score the model of RECIPE on its test set again
 
 transcribe: $(INSTALLED) ## transcribe FILES="a.wav b.mp3" with the model of RECIPE
 	$(BIN)/asr transcribe $(RUN)/model $(or $(FILES),$(error say what to transcribe: make transcribe FILES="a.wav b.mp3")) $(ARGS)
+
+benchmark: $(PEERS) ## time ourselves beside others: ARGS=train-step for a part, BENCH=FOLDER for its inputs; 15 minutes
+	$(BIN)/python tests/benchmarks $(addprefix --bench ,$(BENCH)) $(ARGS)
+
+# pyctcdecode asks for numpy 1, which it does not need, and KenLM for a compiler: without them their rows are left out.
+$(PEERS): $(INSTALLED)
+	@echo 'Installing the peers into .venv, once'
+	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	-$(BIN)/pip install --disable-pip-version-check -c constraints.txt --no-deps pyctcdecode pygtrie
+	-$(BIN)/pip install --disable-pip-version-check -c constraints.txt kenlm
+	@touch $@
 
 test: lint ## check format, lint and types, and run the tests (at most 8 minutes on two cores)
 	$(BIN)/pytest $(ARGS)

@@ -1,229 +1,174 @@
-"""Beam search beside its peers on simulated emissions: milliseconds of CPU per utterance, and error rates.
+"""Beam search beside its peers on simulated emissions: time for an utterance, and error rates.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/decoding.py FOLDER [--utterances 50] [--beams 10,50,100] [--rounds 3]
-
-FOLDER (or the environment variable ASR_BENCH_DECODING) holds refs.txt, lm3.arpa.gz and emissions.npz, which
-`python make_emissions.py --save` writes there. Peers that are not installed are left out with a line that says so:
-
-    pip install --no-deps fast-ctc-decode pyctcdecode pygtrie flashlight-text kenlm
-
-Every utterance is decoded by one system after the other, so that a slow moment of the machine strikes all alike. Times
-are CPU seconds of one thread, medians over the rounds of the mean over utterances. fast-ctc-decode is given
-probabilities, whose making is not timed; all others take log-probabilities. Peers' scores are base-10 logarithms, so
-their weight of the language model is ours times ln 10.
+The inputs are made here (`simulation`), or, with BENCH=FOLDER, read from FOLDER/decoding: refs.txt, lm3.arpa.gz, and
+emissions.npz with the arrays char_peaky_000, char_flat_000 and so on; if that is missing, `make_emissions.py --save`
+there makes it.
 """
 
-import argparse
-import contextlib
 import gzip
-import math
-import os
 import shutil
+import subprocess
+import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
-from typing import Any
 
-import numpy
+import numpy as np
+import simulation
 import torch
+from decoders import Decode, MakeDecoder, groups, takes_probabilities
+from harness import Report, Run
 
 import asr.lm
 from asr.decoding.beam import BeamSearch
 from asr.evaluation import score
+from asr.evaluation.rates import ErrorRates
+from asr.lm import NgramModel
+from asr.lm.arpa import write_arpa
 from asr.text import CharTokenizer
 
-CHARACTERS = "abcdefghijklmnopqrstuvwxyz '"
-SETS = ("char_peaky", "char_flat")
-LM_WEIGHT, WORD_BONUS = 1.0, 1.5
-
-Decode = Callable[[torch.Tensor], str]
-Make = Callable[[int], Decode]
-"""A system, made for a beam size."""
+UTTERANCES, BEAMS = 30, (10, 50, 100)
+WORDS, LINES = 20_000, 40_000
+"""Of the made-up vocabulary and text."""
 
 
-def ours(**options: Any) -> Make:
-    def make(beam_size: int) -> Decode:
-        search = BeamSearch(CharTokenizer(CHARACTERS), beam_size, **options)
-        return lambda log_probs: search(log_probs)[0].text
+@dataclass(frozen=True)
+class Inputs:
+    """What is decoded: log-probabilities by kind, what was said, and a 3-gram, for us and (as ARPA) for the peers."""
 
-    return make
-
-
-def fast_ctc_decode(beam_size: int) -> Decode:
-    from fast_ctc_decode import beam_search
-
-    alphabet = ["_", *CHARACTERS]
-    return lambda probabilities: beam_search(
-        probabilities.numpy(), alphabet, beam_size=beam_size, beam_cut_threshold=0.0067
-    )[0]
+    emissions: dict[str, list[torch.Tensor]]
+    references: list[str]
+    model: NgramModel
+    arpa: Path
 
 
-def pyctcdecode(**options: Any) -> Make:
-    def make(beam_size: int) -> Decode:
-        from pyctcdecode import build_ctcdecoder
-
-        decoder = build_ctcdecoder(["", *CHARACTERS], **options)
-        return lambda log_probs: str(decoder.decode(log_probs.numpy(), beam_width=beam_size))
-
-    return make
-
-
-def flashlight(beam_size: int) -> Decode:
-    from flashlight.lib.text.decoder import CriterionType, LexiconFreeDecoder, LexiconFreeDecoderOptions, ZeroLM
-
-    options = LexiconFreeDecoderOptions(
-        beam_size=beam_size,
-        beam_size_token=10,
-        beam_threshold=10.0,
-        lm_weight=0.0,
-        sil_score=0.0,
-        log_add=True,
-        criterion_type=CriterionType.CTC,
-    )
-    decoder = LexiconFreeDecoder(options, ZeroLM(), CHARACTERS.index(" ") + 1, 0, [])
-
-    def decode(log_probs: torch.Tensor) -> str:
-        frames = numpy.ascontiguousarray(log_probs.numpy())
-        tokens = numpy.array(decoder.decode(frames.ctypes.data, *frames.shape)[0].tokens)
-        tokens = tokens[numpy.append(True, tokens[1:] != tokens[:-1])]
-        return "".join(CHARACTERS[token - 1] for token in tokens if token > 0)
-
-    return decode
-
-
-def torchaudio_lexicon(lexicon: Path, arpa: Path, **options: Any) -> Make:
-    def make(beam_size: int) -> Decode:
-        from torchaudio.models.decoder import ctc_decoder
-
-        decoder = ctc_decoder(
-            lexicon=str(lexicon),
-            tokens=["-", *CHARACTERS.replace(" ", "|")],
-            lm=str(arpa),
-            beam_size=beam_size,
-            lm_weight=LM_WEIGHT * math.log(10),
-            word_score=WORD_BONUS,
-            blank_token="-",
-            sil_token="|",
-            **options,
-        )
-
-        def decode(log_probs: torch.Tensor) -> str:
-            found = decoder(log_probs[None])[0]
-            return " ".join(found[0].words) if found else ""
-
-        return decode
-
-    return make
-
-
-def systems(folder: Path, work: Path) -> dict[str, Make]:
-    """What is compared, by name; the first of each group is ours."""
-    model = asr.lm.load(folder / "lm3.arpa.gz")
-    arpa, lexicon = work / "lm3.arpa", work / "lexicon.txt"
+def read(folder: Path, work: Path, utterances: int) -> Inputs:
+    """Inputs from a folder; see above."""
+    arpa, emissions = work / "lm3.arpa", folder / "emissions.npz"
+    if not emissions.exists():
+        shutil.copy(folder / "refs.txt", work)
+        command = [sys.executable, str((folder / "make_emissions.py").absolute()), "--save"]
+        subprocess.run(command, cwd=work, check=True, capture_output=True)
+        emissions = work / "emissions.npz"
     with gzip.open(folder / "lm3.arpa.gz") as source, arpa.open("wb") as target:
         shutil.copyfileobj(source, target)
-    known = set(CHARACTERS) - {" "}
-    words = [word for word in model.vocabulary if known.issuperset(word)]
-    lexicon.write_text("".join(f"{word} {' '.join(word)} |\n" for word in words))
-    fusion = {"lm": model, "lm_weight": LM_WEIGHT, "word_bonus": WORD_BONUS}
-    return {
-        "ours": ours(),
-        "fast-ctc-decode": fast_ctc_decode,
-        "flashlight-text": flashlight,
-        "pyctcdecode": pyctcdecode(),
-        "ours, lexicon + 3-gram": ours(lexicon=words, **fusion),
-        "torchaudio, pruned": torchaudio_lexicon(lexicon, arpa, beam_threshold=10, beam_size_token=10),
-        "torchaudio, wide": torchaudio_lexicon(lexicon, arpa, beam_threshold=50),
-        "ours, 3-gram": ours(**fusion),
-        "pyctcdecode, 3-gram": pyctcdecode(kenlm_model_path=str(arpa), unigrams=words),
+    with np.load(emissions) as arrays:
+        found = {
+            kind: [torch.from_numpy(arrays[f"char_{kind}_{number:03d}"]) for number in range(utterances)]
+            for kind in simulation.VOICES
+        }
+    references = (folder / "refs.txt").read_text(encoding="utf-8").split("\n")[:utterances]
+    return Inputs(found, references, asr.lm.load(arpa), arpa)
+
+
+def make(work: Path, utterances: int, words: int = WORDS, lines: int = LINES) -> Inputs:
+    """Inputs of our own; the 3-gram is trained on other lines than those spoken."""
+    random, arpa = np.random.default_rng(0), work / "lm3.arpa"
+    vocabulary = simulation.words(words, random)
+    model = asr.lm.train(simulation.text(lines, vocabulary, random), 3, fallback=(0.5, 1.0, 1.5))
+    write_arpa(model, arpa)
+    references = list(simulation.text(utterances, vocabulary, random))
+    found = {
+        kind: [simulation.emissions(line, voice, random) for line in references]
+        for kind, voice in simulation.VOICES.items()
     }
+    return Inputs(found, references, model, arpa)
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silence what peers print from C++ while they load."""
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
+class Once:
+    """Decoders, made once for each beam size: some take seconds to build."""
+
+    def __init__(self, make: MakeDecoder) -> None:
+        self.make, self.made = make, dict[int, Decode]()
+
+    def __call__(self, beam_size: int) -> Decode:
+        if beam_size not in self.made:
+            self.made[beam_size] = self.make(beam_size)
+        return self.made[beam_size]
 
 
-def compare(makers: dict[str, Make], beam_size: int, utterances: list[torch.Tensor], rounds: int) -> dict[str, Any]:
-    """Texts, and milliseconds of CPU per utterance, of each system that is installed."""
-    decoders: dict[str, Decode] = {}
-    prepared = [{"fast-ctc-decode": log_probs.exp()} for log_probs in utterances]
-    for name, make in makers.items():
-        try:
-            with quiet():
-                decoders[name] = make(beam_size)
-                decoders[name](prepared[0].get(name, utterances[0]))  # compiles, or reads from the cache
-        except ImportError as error:
-            print(f"{name}: left out ({error})")
-    spent: dict[str, list[float]] = {name: [] for name in decoders}
+def compare(report: Report, inputs: Inputs, work: Path, beams: Sequence[int], rounds: int) -> None:
+    """Time all decoders on all emissions at every beam."""
+    seconds = np.mean([len(each) for each in inputs.emissions["peaky"]]) * 0.02
+    report.say(
+        f"{len(inputs.references)} utterances of {seconds:.1f} s (50 frames a second); time for one. 3-gram of "
+        f"{sum(inputs.model.counts):,} entries."
+    )
+    for language, (own, peers) in groups(inputs.model, inputs.arpa, work).items():
+        once = {name: Once(make) for name, make in ({"ours": own} | peers).items()}
+        for beam_size in beams:
+            for kind, utterances in inputs.emissions.items():
+                _compare(report, "-".join(filter(None, ("decode", kind, language, str(beam_size)))), once, beam_size,
+                         utterances, inputs.references, rounds)  # fmt: skip
+
+
+def _compare(
+    report: Report,
+    name: str,
+    once: dict[str, Once],
+    beam_size: int,
+    utterances: Sequence[torch.Tensor],
+    references: Sequence[str],
+    rounds: int,
+) -> None:
     texts: dict[str, list[str]] = {}
-    for _ in range(rounds):
-        total = dict.fromkeys(decoders, 0.0)
-        texts = {name: [] for name in decoders}
-        for log_probs, special in zip(utterances, prepared, strict=True):
-            for name, decode in decoders.items():
-                begin = time.process_time()
-                text = decode(special.get(name, log_probs))
-                total[name] += time.process_time() - begin
-                texts[name].append(text)
-        for name, seconds in total.items():
-            spent[name].append(1000 * seconds / len(utterances))
-    return {name: (median(spent[name]), texts[name]) for name in decoders}
+    probabilities = [each.exp() for each in utterances]
+
+    def system(which: str) -> Callable[[], Run]:
+        given = probabilities if which in takes_probabilities else utterances
+
+        def build() -> Run:
+            decode = once[which](beam_size)
+            for each in given[: len(given) if which == "ours" else 1]:
+                decode(each)  # compiles, or reads from the cache, and makes room
+
+            def run() -> None:
+                texts[which] = [decode(each) for each in given]
+
+            return run
+
+        return build
+
+    def rates(which: str) -> ErrorRates:
+        return score(references, texts[which])
+
+    report.compare(
+        name,
+        {"": system("ours")},
+        {which: system(which) for which in once if which != "ours"},
+        per=len(utterances),
+        seconds=1.0,
+        rounds=rounds,
+        warm_up=False,
+        columns={
+            "WER %": lambda which: f"{100 * rates(which).wer:.2f}",
+            "CER %": lambda which: f"{100 * rates(which).cer:.2f}",
+        },
+    )
 
 
-def threads_ratio(search: BeamSearch, utterances: list[torch.Tensor]) -> float:
-    """How much sooner two threads finish a batch than one, by the clock."""
+def threads(report: Report, utterances: Sequence[torch.Tensor], beam_size: int, rounds: int) -> None:
+    """What a second thread gains in `BeamSearch.batch`, by the clock."""
+    search = BeamSearch(CharTokenizer(simulation.CHARACTERS), beam_size)
     lengths = torch.tensor([len(utterance) for utterance in utterances])
-    batch = torch.nn.utils.rnn.pad_sequence(utterances, batch_first=True)
-    ratios = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        search.batch(batch, lengths, threads=1)
-        middle = time.perf_counter()
-        search.batch(batch, lengths, threads=2)
-        ratios.append((middle - begin) / (time.perf_counter() - middle))
-    return max(ratios)
+    batch = torch.nn.utils.rnn.pad_sequence(list(utterances), batch_first=True)
+    report.compare(
+        f"decode-batch-{beam_size}",
+        {"": lambda: lambda: search.batch(batch, lengths, threads=2)},
+        {"ours-one-thread": lambda: lambda: search.batch(batch, lengths, threads=1)},
+        threads=2,
+        rounds=rounds,
+        seconds=2.0,
+        per=len(utterances),
+    )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", default=os.environ.get("ASR_BENCH_DECODING"))
-    parser.add_argument("--utterances", type=int, default=50)
-    parser.add_argument("--beams", default="10,50,100")
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    if options.folder is None or not (Path(options.folder) / "emissions.npz").exists():
-        print(f"skipped: no emissions.npz in {options.folder}; run `python make_emissions.py --save` there")
-        return
-    torch.set_num_threads(1)
-    folder = Path(options.folder)
-    emissions = numpy.load(folder / "emissions.npz")
-    references = (folder / "refs.txt").read_text().split("\n")[: options.utterances]
-    with tempfile.TemporaryDirectory() as work:
-        makers = systems(folder, Path(work))
-        for kind in SETS:
-            utterances = [torch.from_numpy(emissions[f"{kind}_{index:03d}"]) for index in range(len(references))]
-            for beam_size in map(int, options.beams.split(",")):
-                print(f"\n{kind}, beam {beam_size}: ms per utterance, times ours, WER %, CER %")
-                rival = 1.0
-                for name, (cost, texts) in compare(makers, beam_size, utterances, options.rounds).items():
-                    rival = cost if name.startswith("ours") else rival
-                    rates = score(references, texts)
-                    print(
-                        f"  {name:24s} {cost:8.2f} {cost / rival:6.1f}x {100 * rates.wer:6.2f} {100 * rates.cer:6.2f}",
-                        flush=True,
-                    )
-            search = BeamSearch(CharTokenizer(CHARACTERS), 50)
-            print(f"  two threads, beam 50, no language model: {threads_ratio(search, utterances):.2f}x")
-
-
-if __name__ == "__main__":
-    main()
+def run(report: Report, folder: Path | None) -> None:
+    """Everything; `folder` is BENCH."""
+    report.say("\n## Decoding\n")
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        inputs = read(folder / "decoding", work, UTTERANCES) if folder else make(work, UTTERANCES)
+        compare(report, inputs, work, BEAMS, rounds=2)
+        threads(report, inputs.emissions["flat"], 50, rounds=5)

@@ -1,0 +1,161 @@
+"""Every benchmark runs, at sizes that take seconds, and compares like with like."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import an4
+import decoding
+import epoch
+import features
+import gpu
+import language_models
+import manifest
+import numpy as np
+import pytest
+import simulation
+import torch
+import training
+import transcription
+from harness import Report
+from training import Packed, Shape, SpeechBrain
+
+from asr.dataset import Manifest
+from asr.decoding import greedy
+from asr.model import Model, Recurrence
+from asr.text import CharTokenizer
+
+TINY = Shape("lstm", 2, 8)
+BENCHMARKS = Path(__file__).parent
+
+
+@pytest.fixture
+def report() -> Report:
+    return Report(quiet=True, patience=0.0)
+
+
+def names(report: Report) -> set[tuple[str, str]]:
+    return {(each.name, each.peer) for each in report.comparisons}
+
+
+def test_training_steps(report: Report) -> None:
+    training.compare(report, TINY, (0,), threads=1, size=4, seconds=0.0)
+    assert {("train-step-lstm-2x8-fp32", "torch-packed"), ("train-step-lstm-2x8-bf16", "torch-packed-bf16")} <= names(
+        report
+    )
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_peers_have_our_recurrent_weights_to_train(cell: str) -> None:
+    shape = Shape(cell, 2, 8)
+    model = Model(training.FeatureConfig(), shape.config(), training.VOCABULARY)
+    ours = sum(p.numel() for layer in model.modules() if isinstance(layer, Recurrence) for p in layer.parameters())
+    assert sum(parameter.numel() for parameter in Packed(shape).parameters()) == ours
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_speechbrain_computes_what_packed_sequences_do(cell: str) -> None:
+    pytest.importorskip("speechbrain", reason="the package speechbrain is not installed")
+    shape, lengths = Shape(cell, 2, 8), torch.tensor([9, 4, 7])
+    frames, ours, theirs = torch.randn(3, 9, 16), Packed(shape), SpeechBrain(shape)
+    theirs.stack.rnn.load_state_dict(ours.stack.state_dict())
+    torch.testing.assert_close(theirs(frames, lengths), ours(frames, lengths))
+
+
+def test_batches_hold_the_same_utterances_however_they_are_padded() -> None:
+    plain, padded = an4.batches(16), an4.batches(16, pad_samples=4000)
+    assert sum(len(batch.ids) for batch in plain) == len(an4.LENGTHS)
+    for one, other in zip(plain, padded, strict=True):
+        assert one.ids == other.ids
+        assert torch.equal(one.tokens, other.tokens)
+        assert other.waveforms.shape[1] % 4000 == 0
+        assert torch.equal(one.waveforms, other.waveforms[:, : one.waveforms.shape[1]])
+
+
+def test_epoch_of_ours_ends_with_a_model(tmp_path: Path) -> None:
+    chosen = epoch.recipe(an4.manifest("train", tmp_path, 4))
+    chosen = chosen.model_copy(update={"model": TINY.config()})
+    epoch.ours(chosen, tmp_path / "run")()
+    assert (tmp_path / "run/model/model.safetensors").exists()
+
+
+def test_epoch_of_the_peer(tmp_path: Path) -> None:
+    pytest.importorskip("speechbrain", reason="the package speechbrain is not installed")
+    chosen = epoch.recipe(an4.manifest("train", tmp_path, 4))
+    epoch.speechbrain(chosen.model_copy(update={"model": TINY.config()}))()
+
+
+def test_transcription(tmp_path: Path, report: Report) -> None:
+    transcription.compare(report, an4.manifest("test", tmp_path, 3), TINY, threads=1, seconds=0.0)
+    assert names(report) == {("transcribe-an4-fp32", "torch-packed"), ("transcribe-an4-fp32", "real-time")}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of peers
+@pytest.mark.parametrize("system", features.SYSTEMS)
+def test_features_are_those_of_all_recordings(system: str) -> None:
+    try:
+        made = features.SYSTEMS[system]()()
+    except ImportError as error:
+        pytest.skip(str(error))
+    shapes = [tuple((each[0] if system == "ours" else each).shape) for each in made]
+    given = [each.waveform for each in an4.examples()]
+    if system in {"ours", "torchaudio"}:
+        given = [batch.waveforms for batch in an4.batches(features.UTTERANCES)]
+    for shape, waveforms in zip(shapes, given, strict=True):
+        *_, one, other = shape
+        frames = one + other - 80
+        assert 80 in (one, other)
+        assert abs(frames - waveforms.shape[-1] / 160) <= 3
+
+
+def test_emissions_of_a_clear_voice_say_the_text() -> None:
+    line, voice = "the quick brown fox jumps over a lazy dog", simulation.Voice(22.0, 9.5, missed=0.0, added=0.0)
+    log_probs = simulation.emissions(line, voice, np.random.default_rng(0))
+    torch.testing.assert_close(log_probs.exp().sum(1), torch.ones(len(log_probs)))
+    [found] = greedy(
+        log_probs[None], torch.tensor([len(log_probs)]), CharTokenizer(simulation.CHARACTERS), frame_seconds=0.02
+    )
+    assert found.text == line
+
+
+def test_made_up_words_are_different_and_spellable() -> None:
+    words = simulation.words(500, np.random.default_rng(0))
+    assert len(set(words)) == 500
+    assert set("".join(words)) <= set(simulation.CHARACTERS)
+
+
+def test_decoding(tmp_path: Path, report: Report) -> None:
+    inputs = decoding.make(tmp_path, 2, words=150, lines=300)
+    decoding.compare(report, inputs, tmp_path, beams=(4,), rounds=1)
+    decoding.threads(report, inputs.emissions["flat"], 4, rounds=1)
+    assert ("decode-batch-4", "ours-one-thread") in names(report)
+    assert {name for name, _ in names(report)} <= {
+        f"decode-{what}-4"
+        for what in ("batch", *(kind + lm for kind in ("peaky", "flat") for lm in ("", "-lm", "-lexicon-lm")))
+    }
+
+
+def test_language_models(tmp_path: Path, report: Report) -> None:
+    language_models.compare(report, None, tmp_path, lines=200, words=2000)
+    assert names(report) <= {("lm-load-arpa", "kenlm"), ("lm-perplexity", "kenlm")}
+
+
+def test_manifest(tmp_path: Path) -> None:
+    manifest.write(tmp_path / "lines.jsonl", 50)
+    assert len(Manifest(tmp_path / "lines.jsonl")) == 50
+    opened, first, gained = manifest.ours(tmp_path / "lines.jsonl")
+    assert opened > 0
+    assert first > 0
+    assert gained >= 0
+
+
+def test_device_benchmark_runs_on_the_cpu(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "SHAPES", (TINY,))
+    gpu.run(report, torch.device("cpu"), utterances=2, seconds=0.5)
+    assert names(report) == {("train-recurrence-lstm-2x8-bf16", "bare-cpu")}
+
+
+def test_unknown_part_is_refused() -> None:
+    done = subprocess.run([sys.executable, BENCHMARKS, "no-such"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "no such part: no-such; choose among train-step, train-epoch" in done.stderr
