@@ -17,7 +17,7 @@ from harness import Report, duration
 from torch import Tensor, nn
 from training import VOCABULARY, Shape
 
-from asr.config import FeatureConfig
+from asr.config import FeatureConfig, ObjectiveConfig
 from asr.dataset import Batch
 from asr.model import Model
 from asr.training.objective import objective
@@ -63,7 +63,7 @@ def measure(shape: Shape, given: Batch, rounds: int = ROUNDS) -> Speeds:
 
     def step() -> None:
         with torch.autocast(device.type, torch.bfloat16):
-            loss = objective(model, given, None).loss
+            loss = objective(model, given, None, ObjectiveConfig()).loss
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()

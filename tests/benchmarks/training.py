@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from asr.audio import LogMel
-from asr.config import FeatureConfig, ModelConfig
+from asr.config import FeatureConfig, ModelConfig, ObjectiveConfig
 from asr.dataset import Batch
 from asr.model import Model, Subsampling
 from asr.training.inputs import PAD_SECONDS
@@ -70,7 +70,10 @@ class Peer(nn.Module):
         self.subsampling = Subsampling(bins, config.channels, config.subsampling, 2 * shape.units)
         self.head = nn.Linear(2 * shape.units, VOCABULARY)
 
-    def forward(self, waveforms: Tensor, lengths: Tensor, augment: Augment | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, waveforms: Tensor, lengths: Tensor, augment: Augment | None = None, views: int = 1
+    ) -> tuple[Tensor, Tensor]:
+        assert views == 1, "peers read every utterance once"
         features, lengths = self.features(waveforms, lengths)
         if augment is not None:
             features = augment(features, lengths)
@@ -115,7 +118,7 @@ def step(model: nn.Module, batches: Sequence[Batch], bf16: bool) -> Run:
     def run() -> None:
         for batch in batches:
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                loss = objective(model, batch, None).loss
+                loss = objective(model, batch, None, ObjectiveConfig()).loss
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 5.0)
             optimizer.step()
