@@ -7,7 +7,6 @@ imported inside the commands, so that `asr --help` answers at once.
 
 import enum
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from asr import lm_cli, options
+from asr import lm_cli, options, runs
 from asr.console import flatten, note, progress, show
 from asr.errors import AsrError, ConfigError
 from asr.options import register
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from asr.dataset import Manifest
     from asr.decoding import DecodingOptions
     from asr.evaluation import Evaluation
-
-TRACES = ("last.ckpt", "model", "evaluation.json", "history.jsonl", "curves.png", "tensorboard", "tuning.png")
-"""What a training and its evaluation leave in the run folder."""
 
 
 class _Commands(TyperGroup):
@@ -118,11 +114,11 @@ def train(
     from asr.training import train
 
     settings = load_recipe(recipe, changes or ())
-    data, run = settings.data, run or run_folder(recipe)
+    data, run = settings.data, run or runs.folder(recipe)
     for name in filter(None, (*data.train, data.dev, data.test)):
         Manifest(name)  # mistakes show before anything is begun or replaced
     try:
-        train(settings, run, resume=_goes_on(run, resume, overwrite))
+        train(settings, run, resume=runs.goes_on(run, resume, overwrite))
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(f"{stop or 'stopped'}; the same command with --resume goes on") from None
     note(f"model: {run / 'model'}")
@@ -151,7 +147,7 @@ def evaluate(
     batch_seconds: options.BatchSeconds = 60.0,
     device: options.Device = None,
 ) -> None:
-    """Score a model on a manifest: error rates and speed."""
+    """Score a model on a manifest: error rates, speed, and whether its confidences can be trusted."""
     from asr.dataset import Manifest
     from asr.evaluation import render, write_hypotheses, write_json
 
@@ -223,6 +219,7 @@ def info(model: options.Model) -> None:
         "normalisation": Normalizer(bundle.text).describe(),
         **{name: table.model_dump() for name, table in settings.items()},
         "language_model": tuned.model_dump() if tuned else "none",
+        "calibration": bundle.calibration.model_dump(),
         "provenance": bundle.provenance,
     }
     rows = list(flatten("", facts))
@@ -232,33 +229,6 @@ def info(model: options.Model) -> None:
 
 app.add_typer(lm_cli.app, name="lm")
 register(app, "asr tune runs/an4/model data/an4/dev.jsonl --lm lm")(lm_cli.tune)
-
-
-def run_folder(recipe: Path) -> Path:
-    """Where a recipe trains: recipes/an4/{default,x}.toml in runs/an4 and runs/an4-x, my.toml in runs/my."""
-    path = recipe.resolve()
-    shelved = path.parent.parent.name == "recipes"
-    names = [path.parent.name] * shelved + [path.stem] * (not shelved or path.stem != "default")
-    return Path("runs", "-".join(names))
-
-
-def _goes_on(run: Path, resume: bool, overwrite: bool) -> bool:
-    """Whether to go on with the training in a folder. Clears the folder if asked to begin anew there.
-
-    Raises:
-        ConfigError: the folder holds a training, and nothing was said of it.
-    """
-    traces = [path for name in TRACES if (path := run / name).exists()]
-    if overwrite:
-        for path in traces:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        return False
-    if traces and not resume:
-        raise ConfigError(
-            f"{run}: holds a training already; go on with it (--resume), replace it (--overwrite), "
-            "or choose another folder (--run)"
-        )
-    return (run / "last.ckpt").exists()
 
 
 def _evaluate(

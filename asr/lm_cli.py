@@ -3,13 +3,18 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from asr.console import note, progress, show
 from asr.errors import ConfigError, LanguageModelError
 from asr.options import BatchSeconds, Device, Model, register
+
+if TYPE_CHECKING:
+    from asr.decoding.tune import Emissions
+    from asr.lm import NgramModel
+    from asr.model import Bundle
 
 Texts = Annotated[
     list[Path],
@@ -77,7 +82,10 @@ def perplexity(
 def tune(
     model: Model,
     manifest: Annotated[Path, typer.Argument(metavar="DEV", help="A development set: a JSON Lines file.")],
-    lm: Annotated[Path, typer.Option(help="Language model: a folder, or an ARPA file.")],
+    lm: Annotated[
+        Path | None,
+        typer.Option(help="Language model to weigh and store: a folder, or an ARPA file.", show_default="none"),
+    ] = None,
     beam: Annotated[int, typer.Option(min=1, help="Prefixes kept by the search.")] = 50,
     picture: Annotated[
         Path | None, typer.Option(help="Draw the error rates here.", show_default="tuning.png beside the model")
@@ -85,29 +93,60 @@ def tune(
     batch_seconds: BatchSeconds = 60.0,
     device: Device = None,
 ) -> None:
-    """Weigh a language model on a development set, and store it in the model with the best weights.
+    """Fit a model to a development set: its confidences, and the weights of a language model if one is given.
 
-    If beam search with it is worse than greedy decoding, that is an error, and the model stays as it is.
+    Confidences are fitted for greedy decoding and for beam search apart, the latter with the language model that is
+    stored in the model, if any. If beam search with the one given is worse than greedy decoding, that is an error, and
+    the model stays as it is.
     """
     from asr.dataset import Manifest
-    from asr.decoding.decoder import store_lm
-    from asr.decoding.tune import draw, render, tune
-    from asr.lm import load
+    from asr.model import load_bundle
     from asr.transcription import Recognizer, emissions
 
-    ngrams = load(lm)
-    recognizer = Recognizer.load(model, device)
+    ngrams = _load(lm) if lm is not None else None
+    bundle = load_bundle(model)
     with progress("listening") as done:
-        heard = emissions(recognizer, Manifest(manifest), batch_seconds, done)
+        heard = emissions(Recognizer(bundle, device), Manifest(manifest), batch_seconds, done)
+    if ngrams is not None:
+        _weigh(model, bundle, heard, ngrams, f"{lm}", f"{manifest}", beam, picture)
+    _calibrate(model, bundle, heard, beam)
+    note(f"stored in {model}; try it: asr transcribe {model} FILE --beam {beam}")
+
+
+def _load(lm: Path) -> "NgramModel":
+    from asr.lm import load
+
+    return load(lm)
+
+
+def _weigh(
+    model: Path,
+    bundle: "Bundle",
+    heard: "Emissions",
+    ngrams: "NgramModel",
+    lm: str,
+    manifest: str,
+    beam: int,
+    picture: Path | None,
+) -> None:
+    """Search the weights of a language model, show them, and store both.
+
+    Raises:
+        ConfigError: the language model makes the error rate worse; nothing was stored.
+    """
+    from asr.decoding.decoder import store_lm
+    from asr.decoding.tune import draw, render, tune
+    from asr.text import Normalizer
+
     with progress("tuning") as done:
-        tuning = tune(heard, recognizer.tokenizer, recognizer.normalizer, ngrams, beam, done)
+        tuning = tune(heard, bundle.tokenizer, Normalizer(bundle.text), ngrams, beam, done)
     picture = picture or model.resolve().parent / "tuning.png"
     draw(tuning, picture)
     best = tuning.best
     show(render(tuning))
     show(f"\ngreedy        WER {tuning.greedy_wer:.2%}")
     show(f"beam {beam:<8} WER {tuning.beam_wer:.2%}")
-    show(f"with the LM   WER {best.wer:.2%}  (lm_weight {best.lm_weight:g}, word_bonus {best.word_bonus:g})")
+    show(f"with the LM   WER {best.wer:.2%}  (lm_weight {best.lm_weight:g}, word_bonus {best.word_bonus:g})\n")
     note(f"picture: {picture}")
     if tuning.is_fault:
         raise ConfigError(
@@ -116,7 +155,38 @@ def tune(
             "`asr lm perplexity` that its words are spelled as the model's transcripts are"
         )
     store_lm(model, ngrams, tuning.weights)
-    note(f"stored in {model}; try it: asr transcribe {model} FILE --beam {beam}")
+
+
+def _calibrate(model: Path, bundle: "Bundle", heard: "Emissions", beam: int) -> None:
+    """Fit the temperatures of confidences, show what that changes, and store them."""
+    from asr.decoding.calibrate import calibrate
+    from asr.decoding.decoder import LM_FOLDER, DecodingOptions, build_decoder
+    from asr.evaluation.calibration import draw, render
+    from asr.model.bundle import Calibration, store_calibration
+    from asr.text import Normalizer
+
+    normalizer = Normalizer(bundle.text)
+    fitted = {
+        name: calibrate(heard, build_decoder(options, bundle, model / LM_FOLDER), bundle.tokenizer, normalizer)
+        for name, options in {"greedy": DecodingOptions(), "beam": DecodingOptions(beam)}.items()
+    }
+    show(render({name: each.after for name, each in fitted.items()}))
+    show("")
+    for name, each in fitted.items():
+        errors = [_percent(of.calibration_error) for of in (each.before, each.after)]
+        losses = [f"{loss or 0.0:.3f}" for loss in (each.before.log_loss, each.after.log_loss)]
+        show(
+            f"{name:6}  WER {each.rates.wer:.2%}, temperature {each.temperature:.3f}: log loss {' to '.join(losses)}, "
+            f"calibration error {' to '.join(errors)}"
+        )
+    picture = model.resolve().parent / "calibration.png"
+    draw({name: (each.before, each.after) for name, each in fitted.items()}, picture)
+    note(f"picture: {picture}")
+    store_calibration(model, Calibration(greedy=fitted["greedy"].temperature, beam=fitted["beam"].temperature))
+
+
+def _percent(share: float | None) -> str:
+    return "unknown" if share is None else f"{share:.2%}"
 
 
 def _thresholds(prune: str) -> list[int]:

@@ -73,6 +73,7 @@ class BeamSearch:
         nbest: the most hypotheses to return.
         frame_seconds: seconds from one frame to the next; None leaves the hypotheses' `words` empty, which saves the
             alignment.
+        temperature: of the words' confidences, and of nothing else (`asr.decoding.align.temper`).
         token_cut: tokens less likely than this share of their frame's likeliest are not tried; None is `FUSED_CUT`
             where words are weighed, which may make up for a low probability, and `LONE_CUT` elsewhere.
         score_margin: prefixes whose score lies this much below the best one's are dropped.
@@ -95,6 +96,7 @@ class BeamSearch:
         unknown_score: float = -15.0,
         nbest: int = 1,
         frame_seconds: float | None = None,
+        temperature: float = 1.0,
         token_cut: float | None = None,
         score_margin: float = 10.0,
     ) -> None:
@@ -113,6 +115,7 @@ class BeamSearch:
         self._beam_size = beam_size
         self._nbest = nbest
         self._frame_seconds = frame_seconds
+        self._temperature = temperature
         self._margin = math.exp(-score_margin)
         self._words = build_words(tokenizer, lm, lm_weight, word_bonus, unknown_score, lexicon, hotwords)
         default = LONE_CUT if self._words is None else FUSED_CUT
@@ -214,7 +217,8 @@ class BeamSearch:
             return ()
         log_probs = torch.cat([chunk.log_probs for chunk in heard]) if len(heard) > 1 else heard[0].log_probs
         duration = (len(log_probs) - 0.5) * self._frame_seconds
-        return time_words(align(log_probs, tokens), self._tokenizer, self._frame_seconds, duration)
+        spans = align(log_probs, tokens, self._temperature)
+        return time_words(spans, self._tokenizer, self._frame_seconds, duration)
 
     def _examine(self, log_probs: torch.Tensor, before: int) -> _Chunk:
         """Check some frames and take them out of the logarithm; errors count frames from `before`."""

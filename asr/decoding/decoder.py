@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -105,23 +106,23 @@ def build_decoder(options: DecodingOptions, bundle: Bundle, bundled_lm: Path | N
     """
     tokenizer, frame_seconds = bundle.tokenizer, bundle.model.frame_seconds
     if not options.beam_size:
-        return lambda log_probs, lengths: [[best] for best in greedy(log_probs, lengths, tokenizer, frame_seconds)]
+        temperature = bundle.calibration.greedy
+        return lambda log_probs, lengths: [
+            [best] for best in greedy(log_probs, lengths, tokenizer, frame_seconds, temperature)
+        ]
     normalizer = Normalizer(bundle.text)
-    path = options.lm or (bundled_lm if bundled_lm is not None and bundled_lm.is_dir() else None)
-    if path is None and (options.lm_weight is not None or options.word_bonus is not None):
-        raise ConfigError("beam search: a language model's weights without a language model; give one (--lm)")
-    tuned = read_weights(path) if path is not None else None
-    lm_weight, word_bonus = (tuned.lm_weight, tuned.word_bonus) if tuned else (LM_WEIGHT, WORD_BONUS)
+    path, lm_weight, word_bonus = _language_model(options, bundled_lm)
     search = BeamSearch(
         tokenizer,
         beam_size=options.beam_size,
         lm=load(path) if path is not None else None,
-        lm_weight=lm_weight if options.lm_weight is None else options.lm_weight,
-        word_bonus=word_bonus if options.word_bonus is None else options.word_bonus,
+        lm_weight=lm_weight,
+        word_bonus=word_bonus,
         lexicon=[normalizer(word) for word in read_lexicon(options.lexicon)] if options.lexicon is not None else None,
         hotwords=_normalized(options.hotwords, normalizer),
         nbest=1 if options.nbest == 1 else SPARE * options.nbest,
         frame_seconds=frame_seconds,
+        temperature=bundle.calibration.beam,
     )
     threads = torch.get_num_threads()  # as many as whoever runs this allows the model
 
@@ -130,6 +131,41 @@ def build_decoder(options: DecodingOptions, bundle: Bundle, bundled_lm: Path | N
         return [_distinct(hypotheses)[: options.nbest] for hypotheses in found]
 
     return decode
+
+
+def describe(options: DecodingOptions, bundled_lm: Path | None = None) -> dict[str, Any]:
+    """How `build_decoder` decodes with the same arguments, as plain values: what has to stand beside an error rate.
+
+    Raises:
+        ConfigError: a weight without a language model.
+        LanguageModelError: the weights beside the language model cannot be read.
+    """
+    if not options.beam_size:
+        return {"search": "greedy"}
+    path, lm_weight, word_bonus = _language_model(options, bundled_lm)
+    return {
+        "search": "beam",
+        "beam_size": options.beam_size,
+        "lm": None if path is None else str(path),
+        "lm_weight": None if path is None else lm_weight,
+        "word_bonus": None if path is None else word_bonus,
+        "lexicon": None if options.lexicon is None else str(options.lexicon),
+        "hotwords": len(options.hotwords),
+    }
+
+
+def _language_model(options: DecodingOptions, bundled_lm: Path | None) -> tuple[Path | None, float, float]:
+    """Where the language model lies, if there is one, its weight and the word bonus."""
+    path = options.lm or (bundled_lm if bundled_lm is not None and bundled_lm.is_dir() else None)
+    if path is None and (options.lm_weight is not None or options.word_bonus is not None):
+        raise ConfigError("beam search: a language model's weights without a language model; give one (--lm)")
+    tuned = read_weights(path) if path is not None else None
+    lm_weight, word_bonus = (tuned.lm_weight, tuned.word_bonus) if tuned else (LM_WEIGHT, WORD_BONUS)
+    return (
+        path,
+        lm_weight if options.lm_weight is None else options.lm_weight,
+        word_bonus if options.word_bonus is None else options.word_bonus,
+    )
 
 
 def read_weights(lm: Path) -> TunedWeights | None:

@@ -13,7 +13,7 @@ FLOORS = (
     ("decoding",),
     ("training", "transcription"),
     ("serving",),
-    ("console", "options"),
+    ("console", "options", "runs"),
     ("lm_cli",),
     ("cli",),
     ("__main__",),

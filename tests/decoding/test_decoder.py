@@ -1,6 +1,7 @@
 """Which decoder is built from which options, seen in what it answers where two readings are nearly alike."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,11 @@ import torch
 
 import asr.lm
 from asr.config import FeatureConfig, ModelConfig, TextConfig
-from asr.decoding.decoder import LM_FOLDER, DecodingOptions, TunedWeights, build_decoder, store_lm
+from asr.decoding.decoder import LM_FOLDER, DecodingOptions, TunedWeights, build_decoder, describe, store_lm
 from asr.decoding.greedy import greedy
 from asr.errors import ConfigError, LanguageModelError
 from asr.model import Bundle
+from asr.model.bundle import Calibration
 from asr.text import CharTokenizer
 
 TOKENIZER = CharTokenizer("ab ")
@@ -51,6 +53,33 @@ def test_beam_search_times_words_and_ranks_readings() -> None:
     assert len(found) == 3
     assert found[0].score > found[1].score > found[2].score
     assert len({each.text for each in found}) == 3, "what differs in spaces only is one reading"
+
+
+def test_each_search_has_the_temperature_of_its_own() -> None:
+    calibrated = replace(BUNDLE, calibration=Calibration(greedy=2.0, beam=4.0))
+    for options, temperature in ((DecodingOptions(), 2.0), (DecodingOptions(beam_size=10), 4.0)):
+        [[plain]], [[tempered]] = (build_decoder(options, each)(LOG_PROBS, LENGTHS) for each in (BUNDLE, calibrated))
+        assert (plain.text, plain.score) == (tempered.text, tempered.score) == ("aa", tempered.score)
+        said = (LOG_PROBS[0, ::2] / temperature).softmax(-1)[:, 1]
+        assert tempered.words[0].confidence == pytest.approx(said.prod().sqrt().item())
+        assert replace(tempered.words[0], confidence=0.0) == replace(plain.words[0], confidence=0.0)
+
+
+def test_decoding_is_described_as_it_is_done(tmp_path: Path, lm: asr.lm.NgramModel) -> None:
+    assert describe(DecodingOptions()) == {"search": "greedy"}
+    plain = {"search": "beam", "beam_size": 10, "lm": None, "lm_weight": None, "word_bonus": None, "lexicon": None}
+    bundled = tmp_path / LM_FOLDER
+    assert describe(DecodingOptions(beam_size=10), bundled) == {**plain, "hotwords": 0}
+    store_lm(tmp_path, lm, WEIGHTS)
+    options = DecodingOptions(beam_size=10, word_bonus=0.25, lexicon=Path("words.txt"), hotwords={"a": 1.0, "b": 2.0})
+    assert describe(options, bundled) == {
+        **plain,
+        "lm": str(bundled),
+        "lm_weight": WEIGHTS.lm_weight,
+        "word_bonus": 0.25,
+        "lexicon": "words.txt",
+        "hotwords": 2,
+    }
 
 
 def test_hotword_flips_the_winner_and_is_normalised() -> None:

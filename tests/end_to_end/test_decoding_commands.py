@@ -80,7 +80,7 @@ def test_tuning_fills_the_bundle_and_the_beam_uses_it(trained, asr_command, bund
     assert (bundle.parent / "tuning.png").read_bytes().startswith(b"\x89PNG")
     weights = json.loads((bundle / "lm/decoding.json").read_text(encoding="utf-8"))
     assert weights["dev_wer"] <= weights["greedy_dev_wer"]
-    assert {path.name for path in bundle.iterdir()} - {"lm"} == {
+    assert {path.name for path in bundle.iterdir()} - {"lm", "calibration.json"} == {
         path.name for path in (trained.run / "model").iterdir()
     }
     assert f"language_model.lm_weight{weights['lm_weight']}" in asr_command("info", bundle)[1].replace(" ", "")
@@ -88,6 +88,27 @@ def test_tuning_fills_the_bundle_and_the_beam_uses_it(trained, asr_command, bund
     status, _, errors = asr_command("evaluate", bundle, dev, "--beam", 4, "--json", rates)
     assert status == 0, errors
     assert json.loads(rates.read_text(encoding="utf-8"))["wer"] == pytest.approx(weights["dev_wer"])
+
+
+def test_tuning_without_a_language_model_fits_the_confidences(trained, asr_command, bundle: Path) -> None:
+    test = trained.corpus / "test.jsonl"
+    status, output, errors = asr_command("tune", bundle, trained.corpus / "dev.jsonl", "--beam", 4)
+    assert status == 0, errors
+    assert [line.split()[0] for line in output.splitlines()[-2:]] == ["greedy", "beam"]
+    assert (bundle.parent / "calibration.png").read_bytes().startswith(b"\x89PNG")
+    assert not (bundle / "lm").exists()
+    temperatures = json.loads((bundle / "calibration.json").read_text(encoding="utf-8"))
+    assert f"calibration.beam{temperatures['beam']}" in asr_command("info", bundle)[1].replace(" ", "")
+    found = []
+    for model in (trained.run / "model", bundle):
+        status, output, errors = asr_command("evaluate", model, test, "--json", bundle.parent / "rates.json")
+        assert status == 0, errors
+        found.append(json.loads((bundle.parent / "rates.json").read_text(encoding="utf-8")))
+    before, after = found
+    assert after["wer"] == before["wer"]
+    assert before["calibration_error"] == before["calibration_error_uncalibrated"]
+    assert after["calibration_error_uncalibrated"] == pytest.approx(before["calibration_error"], abs=1e-6)
+    assert after["decoding"] == {"search": "greedy"}
 
 
 def test_harmful_language_model_is_a_fault(
@@ -99,7 +120,7 @@ def test_harmful_language_model_is_a_fault(
     assert status == 1
     assert "WER on dev" in output
     assert errors.splitlines()[-1].startswith(f"asr: {lm}: a fault, not a result")
-    assert not (bundle / "lm").exists()
+    assert {path.name for path in bundle.iterdir()} == {path.name for path in (trained.run / "model").iterdir()}
 
 
 def test_n_best_readings(trained, asr_command, lm: Path) -> None:
