@@ -100,9 +100,11 @@ def tune(
     the model stays as it is.
     """
     from asr.dataset import Manifest
+    from asr.decoding.compilation import on_compilation
     from asr.model import load_bundle
     from asr.transcription import Recognizer, emissions
 
+    on_compilation(note)
     ngrams = _load(lm) if lm is not None else None
     bundle = load_bundle(model)
     with progress("listening") as done:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asr.console import note
+
 if TYPE_CHECKING:
     from asr.decoding.decoder import DecodingOptions
 
@@ -56,6 +58,10 @@ def decoding_options(
     from asr.decoding.decoder import DecodingOptions
     from asr.decoding.hotwords import parse_hotword, read_hotwords
 
+    if beam:
+        from asr.decoding.compilation import on_compilation
+
+        on_compilation(note)
     listed = read_hotwords(hotwords) if hotwords is not None else {}
     named = dict(parse_hotword(text) for text in hotword or ())
     return DecodingOptions(beam, lm, lm_weight, word_bonus, lexicon, {**listed, **named}, nbest)

@@ -2,8 +2,11 @@
 
 import importlib
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from asr.machine_code import discard_stale
 
 if TYPE_CHECKING:
     from asr.lm.arpa import read_arpa as read_arpa
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from asr.lm.perplexity import Perplexity as Perplexity
     from asr.lm.perplexity import perplexity as perplexity
     from asr.lm.vocabulary import Vocabulary as Vocabulary
+
+discard_stale(Path(__file__).parent)
 
 _HOME = {
     "NgramModel": "asr.lm.ngram",

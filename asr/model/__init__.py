@@ -1,7 +1,10 @@
 """Features in, log-probabilities out: subsampling, recurrence, encoder, CTC head, and the bundle that holds them."""
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from asr.machine_code import discard_stale
 
 if TYPE_CHECKING:
     from asr.model.bundle import Bundle as Bundle
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
     from asr.model.encoder import Encoder as Encoder
     from asr.model.recurrence import Recurrence as Recurrence
     from asr.model.subsampling import Subsampling as Subsampling
+
+discard_stale(Path(__file__).parent)
 
 _HOME = {
     "Bundle": "asr.model.bundle",

@@ -6,14 +6,15 @@ import pytest
 from source import MODULES, PREPARERS, imports, name_of
 
 FLOORS = (
-    ("errors",),
+    ("errors", "machine_code"),
     ("config", "transcript"),
     ("audio", "text"),
     ("dataset", "model", "lm", "evaluation"),
     ("decoding",),
     ("training", "transcription"),
     ("serving",),
-    ("console", "options", "runs"),
+    ("console", "runs"),
+    ("options",),
     ("lm_cli",),
     ("cli",),
     ("__main__",),
