@@ -148,7 +148,9 @@ def _weigh(
     show(render(tuning))
     show(f"\ngreedy        WER {tuning.greedy_wer:.2%}")
     show(f"beam {beam:<8} WER {tuning.beam_wer:.2%}")
-    show(f"with the LM   WER {best.wer:.2%}  (lm_weight {best.lm_weight:g}, word_bonus {best.word_bonus:g})\n")
+    weights = f"lm_weight {best.lm_weight:g}, word_bonus {best.word_bonus:g}, unknown_score {best.unknown_score:g}"
+    show(f"with the LM   WER {best.wer:.2%}  ({weights})")
+    show(f"unknown to it {_unknown(ngrams, heard.references):.2%} of the words said\n")
     note(f"picture: {picture}")
     if tuning.is_fault:
         raise ConfigError(
@@ -157,6 +159,14 @@ def _weigh(
             "`asr lm perplexity` that its words are spelled as the model's transcripts are"
         )
     store_lm(model, ngrams, tuning.weights)
+
+
+def _unknown(lm: "NgramModel", texts: Sequence[str]) -> float:
+    """The share of words that a language model does not know; the texts hold some."""
+    from asr.lm.ngram import UNKNOWN
+
+    words = [lm.vocabulary.id(word) for text in texts for word in text.split()]
+    return words.count(UNKNOWN) / len(words)
 
 
 def _calibrate(model: Path, bundle: "Bundle", heard: "Emissions", beam: int) -> None:

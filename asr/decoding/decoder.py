@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from asr.config import Settings, parse_settings
-from asr.decoding.beam import BeamSearch
+from asr.decoding.beam import UNKNOWN_SCORE, BeamSearch
 from asr.decoding.greedy import greedy
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.lexicon import read_lexicon
@@ -89,6 +89,7 @@ class TunedWeights(Settings):
     beam_size: int
     dev_wer: float
     greedy_dev_wer: float
+    unknown_score: float = UNKNOWN_SCORE
 
 
 def build_decoder(options: DecodingOptions, bundle: Bundle, bundled_lm: Path | None = None) -> Decoder:
@@ -111,13 +112,14 @@ def build_decoder(options: DecodingOptions, bundle: Bundle, bundled_lm: Path | N
             [best] for best in greedy(log_probs, lengths, tokenizer, frame_seconds, temperature)
         ]
     normalizer = Normalizer(bundle.text)
-    path, lm_weight, word_bonus = _language_model(options, bundled_lm)
+    fused = _language_model(options, bundled_lm)
     search = BeamSearch(
         tokenizer,
         beam_size=options.beam_size,
-        lm=load(path) if path is not None else None,
-        lm_weight=lm_weight,
-        word_bonus=word_bonus,
+        lm=load(fused.path) if fused.path is not None else None,
+        lm_weight=fused.lm_weight,
+        word_bonus=fused.word_bonus,
+        unknown_score=fused.unknown_score,
         lexicon=[normalizer(word) for word in read_lexicon(options.lexicon)] if options.lexicon is not None else None,
         hotwords=_normalized(options.hotwords, normalizer),
         nbest=1 if options.nbest == 1 else SPARE * options.nbest,
@@ -142,29 +144,40 @@ def describe(options: DecodingOptions, bundled_lm: Path | None = None) -> dict[s
     """
     if not options.beam_size:
         return {"search": "greedy"}
-    path, lm_weight, word_bonus = _language_model(options, bundled_lm)
+    fused = _language_model(options, bundled_lm)
+    weights = {"lm_weight": fused.lm_weight, "word_bonus": fused.word_bonus, "unknown_score": fused.unknown_score}
     return {
         "search": "beam",
         "beam_size": options.beam_size,
-        "lm": None if path is None else str(path),
-        "lm_weight": None if path is None else lm_weight,
-        "word_bonus": None if path is None else word_bonus,
+        "lm": None if fused.path is None else str(fused.path),
+        **(weights if fused.path is not None else dict.fromkeys(weights)),
         "lexicon": None if options.lexicon is None else str(options.lexicon),
         "hotwords": len(options.hotwords),
     }
 
 
-def _language_model(options: DecodingOptions, bundled_lm: Path | None) -> tuple[Path | None, float, float]:
-    """Where the language model lies, if there is one, its weight and the word bonus."""
+@dataclass(frozen=True, slots=True)
+class _LanguageModel:
+    """Where the language model lies, None without one, and what weighs it."""
+
+    path: Path | None
+    lm_weight: float
+    word_bonus: float
+    unknown_score: float
+
+
+def _language_model(options: DecodingOptions, bundled_lm: Path | None) -> _LanguageModel:
+    """What is asked for, or else what was tuned, or else the defaults."""
     path = options.lm or (bundled_lm if bundled_lm is not None and bundled_lm.is_dir() else None)
     if path is None and (options.lm_weight is not None or options.word_bonus is not None):
         raise ConfigError("beam search: a language model's weights without a language model; give one (--lm)")
     tuned = read_weights(path) if path is not None else None
     lm_weight, word_bonus = (tuned.lm_weight, tuned.word_bonus) if tuned else (LM_WEIGHT, WORD_BONUS)
-    return (
-        path,
-        lm_weight if options.lm_weight is None else options.lm_weight,
-        word_bonus if options.word_bonus is None else options.word_bonus,
+    return _LanguageModel(
+        path=path,
+        lm_weight=lm_weight if options.lm_weight is None else options.lm_weight,
+        word_bonus=word_bonus if options.word_bonus is None else options.word_bonus,
+        unknown_score=tuned.unknown_score if tuned else UNKNOWN_SCORE,
     )
 
 

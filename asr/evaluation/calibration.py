@@ -22,6 +22,8 @@ BINS = 15
 """As many as Guo et al. use."""
 TEMPERATURES = np.geomspace(0.1, 10.0, 21)
 """Tried first; then the search goes on between the neighbours of the best."""
+DEVIATION = 0.5
+"""What is believed of the temperature's logarithm before anything is known."""
 SURE = 1e-6
 """The likelihood counts confidences closer than this to 0 or 1 as this close, lest one word decides all."""
 
@@ -101,23 +103,22 @@ def judge(utterances: Iterable[UtteranceErrors], words: Iterable[Sequence[T]]) -
 
 
 def log_loss(confidences: Confidences, correct: Outcomes) -> float:
-    """The mean negative log-likelihood, in nats, of which words are right; what `fit_temperature` makes small.
-
-    The targets are Platt's (1999, section 2.2), not 0 and 1: with n words right and none wrong the best confidence is
-    (n + 1) / (n + 2), as little data does not prove certainty.
+    """The mean negative log-likelihood, in nats, of which words are right.
 
     Args:
         confidences: in 0..1, shape (words,), at least one.
         correct: whether each word was right, shape (words,).
     """
-    right, wrong = int(correct.sum()), int((~correct).sum())
-    targets = np.where(correct, (right + 1) / (right + 2), 1 / (wrong + 2))
     sure = np.clip(confidences, SURE, 1.0 - SURE)
-    return float(-np.mean(targets * np.log(sure) + (1.0 - targets) * np.log1p(-sure)))
+    return float(-np.mean(np.where(correct, np.log(sure), np.log1p(-sure))))
 
 
 def fit_temperature(confidences: Callable[[float], Confidences], correct: Outcomes) -> float:
-    """The temperature at which confidences foretell best which words are right (`log_loss`).
+    """The temperature at which confidences foretell best which words are right.
+
+    That is the likeliest one (`log_loss`), if its logarithm is believed beforehand to be normally distributed around 0
+    with a deviation of `DEVIATION`. Some hundred words outweigh that belief; but where none of them is wrong, it keeps
+    confidences from being taken for certainties.
 
     Args:
         confidences: of the words, shape (words,), at a temperature.
@@ -132,7 +133,8 @@ def fit_temperature(confidences: Callable[[float], Confidences], correct: Outcom
         return 1.0
 
     def loss(log_temperature: float) -> float:
-        return log_loss(confidences(math.exp(log_temperature)), correct)
+        prior = 0.5 * (log_temperature / DEVIATION) ** 2
+        return log_loss(confidences(math.exp(log_temperature)), correct) + prior / len(correct)
 
     grid = np.log(TEMPERATURES)
     best = int(np.argmin([loss(each) for each in grid]))

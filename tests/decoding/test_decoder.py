@@ -9,6 +9,7 @@ import torch
 
 import asr.lm
 from asr.config import FeatureConfig, ModelConfig, TextConfig
+from asr.decoding.beam import UNKNOWN_SCORE
 from asr.decoding.decoder import LM_FOLDER, DecodingOptions, TunedWeights, build_decoder, describe, store_lm
 from asr.decoding.greedy import greedy
 from asr.errors import ConfigError, LanguageModelError
@@ -67,7 +68,8 @@ def test_each_search_has_the_temperature_of_its_own() -> None:
 
 def test_decoding_is_described_as_it_is_done(tmp_path: Path, lm: asr.lm.NgramModel) -> None:
     assert describe(DecodingOptions()) == {"search": "greedy"}
-    plain = {"search": "beam", "beam_size": 10, "lm": None, "lm_weight": None, "word_bonus": None, "lexicon": None}
+    weights = dict.fromkeys(("lm_weight", "word_bonus", "unknown_score"))
+    plain = {"search": "beam", "beam_size": 10, "lm": None, **weights, "lexicon": None}
     bundled = tmp_path / LM_FOLDER
     assert describe(DecodingOptions(beam_size=10), bundled) == {**plain, "hotwords": 0}
     store_lm(tmp_path, lm, WEIGHTS)
@@ -77,6 +79,7 @@ def test_decoding_is_described_as_it_is_done(tmp_path: Path, lm: asr.lm.NgramMod
         "lm": str(bundled),
         "lm_weight": WEIGHTS.lm_weight,
         "word_bonus": 0.25,
+        "unknown_score": UNKNOWN_SCORE,
         "lexicon": "words.txt",
         "hotwords": 2,
     }
@@ -104,6 +107,22 @@ def test_bundled_language_model_serves_the_beam_with_its_weights(tmp_path: Path,
     assert read(DecodingOptions(beam_size=10), bundled) == "aa", "the tuned weight counts"
     assert read(DecodingOptions(beam_size=10, lm_weight=1.5), bundled) == "bb"
     assert [path.name for path in tmp_path.iterdir()] == [LM_FOLDER]
+
+
+def test_tuned_price_of_unknown_words_counts_and_older_weights_have_the_default(
+    tmp_path: Path, lm: asr.lm.NgramModel
+) -> None:
+    stored, path = tmp_path / LM_FOLDER, tmp_path / LM_FOLDER / "decoding.json"
+    store_lm(tmp_path, lm, WEIGHTS)
+    older = {name: value for name, value in WEIGHTS.model_dump().items() if name != "unknown_score"}
+    path.write_text(json.dumps(older), encoding="utf-8")
+    assert describe(DecodingOptions(beam_size=10), stored)["unknown_score"] == UNKNOWN_SCORE
+    other = asr.lm.train(["bb"] * 5, order=1, fallback=(0.5, 1.0, 1.5))
+    store_lm(tmp_path, other, WEIGHTS)
+    assert read(DecodingOptions(beam_size=10), stored) == "bb", "it knows no other word"
+    cheap = WEIGHTS.model_copy(update={"lm_weight": 0.1, "unknown_score": -0.1})
+    store_lm(tmp_path, other, cheap)
+    assert read(DecodingOptions(beam_size=10), stored) == "aa"
 
 
 def test_named_language_model_goes_before_the_bundled_one(tmp_path: Path, lm: asr.lm.NgramModel) -> None:

@@ -1,6 +1,7 @@
 """Beam search, language models and hotwords as a user meets them, on the language of tones."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -77,6 +78,7 @@ def test_tuning_fills_the_bundle_and_the_beam_uses_it(trained, asr_command, bund
     status, output, errors = asr_command("tune", bundle, dev, "--lm", lm, "--beam", 4)
     assert status == 0, errors
     assert "WER on dev" in output
+    assert re.search(r"^unknown to it [\d.]+% of the words said$", output, re.MULTILINE)
     assert (bundle.parent / "tuning.png").read_bytes().startswith(b"\x89PNG")
     weights = json.loads((bundle / "lm/decoding.json").read_text(encoding="utf-8"))
     assert weights["dev_wer"] <= weights["greedy_dev_wer"]

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import math
 import random
 
 import numpy as np
@@ -11,7 +12,17 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from asr.evaluation import score
-from asr.evaluation.calibration import BINS, draw, fit_temperature, judge, log_loss, reliability, render
+from asr.evaluation.calibration import (
+    BINS,
+    DEVIATION,
+    TEMPERATURES,
+    draw,
+    fit_temperature,
+    judge,
+    log_loss,
+    reliability,
+    render,
+)
 
 
 def measured(pairs, bins=BINS):
@@ -88,14 +99,18 @@ def test_a_known_temperature_is_recovered(truth):
 
 
 def test_a_recogniser_without_errors_is_not_taken_for_infallible():
-    found = fit_temperature(lambda temperature: np.full(98, sigmoid(2 / temperature)), np.ones(98, dtype=bool))
-    assert sigmoid(2 / found) == pytest.approx(99 / 100, abs=1e-4)
+    def confidences(words):
+        return lambda temperature: np.full(words, sigmoid(2 / temperature))
+
+    few, many = (fit_temperature(confidences(words), np.ones(words, dtype=bool)) for words in (10, 1000))
+    assert TEMPERATURES[0] < many < few < 1
+    # The slope of the sum of losses: 10 words' -log sigmoid(2 / T), and the belief about log T.
+    assert 10 * 2 / few * (1 - sigmoid(2 / few)) == pytest.approx(-math.log(few) / DEVIATION**2, rel=1e-2)
 
 
-def test_log_loss_is_that_of_the_targets_and_finite():
-    assert log_loss(np.array([0.8, 0.3]), np.array([True, False])) == pytest.approx(
-        -(2 / 3 * np.log(0.8) + 1 / 3 * np.log(0.2) + 1 / 3 * np.log(0.3) + 2 / 3 * np.log(0.7)) / 2
-    )
+def test_log_loss_is_that_of_the_outcomes_and_finite():
+    found = log_loss(np.array([0.8, 0.3]), np.array([True, False]))
+    assert found == pytest.approx(-(math.log(0.8) + math.log(0.7)) / 2)
     assert np.isfinite(log_loss(np.array([0.0, 1.0]), np.array([True, False])))
 
 
