@@ -2,8 +2,7 @@
 
 The expected calibration error (Guo et al. 2017, "On calibration of modern neural networks", equation 3) puts words into
 bins of equal width by their confidence, and averages over all words how far each bin's share of right words is from its
-mean confidence. It is 0 for a perfect recogniser of its own errors, and noisy: n words scatter each bin's share by
-1 / sqrt(n). One temperature, fitted on other data than it is judged on, repairs most of it (section 4.2 there).
+mean confidence. One temperature, fitted on other data than it is judged on, repairs most of it (section 4.2 there).
 """
 
 import math
@@ -62,6 +61,18 @@ class Reliability:
         if not self.words:
             return None
         return sum(each.words * abs(each.accuracy - each.confidence) for each in self.bins) / self.words
+
+    @property
+    def chance_error(self) -> float | None:
+        """About the calibration error that confidences without fault would show, by the scatter of so few words.
+
+        A bin of n words of confidence c has c n right ones give or take sqrt(n c (1 - c)), and the mean absolute
+        deviation of the normal distribution is sqrt(2 / pi) of that.
+        """
+        if not self.words:
+            return None
+        scatter = (each.words * each.confidence * (1.0 - each.confidence) for each in self.bins)
+        return sum(math.sqrt(2.0 / math.pi * each) for each in scatter) / self.words
 
 
 def reliability(confidences: Confidences, correct: Outcomes, bins: int = BINS) -> Reliability:
@@ -184,7 +195,7 @@ def _points(axes: Any, label: str, color: str, measured: Reliability) -> None:
     held = [each for each in measured.bins if each.words]
     sizes = [10 + 400 * each.words / measured.words for each in held]
     places = [each.confidence for each in held], [each.accuracy for each in held]
-    axes.plot(*places, color=color, linewidth=1, label=label)
+    axes.plot(*places, color=color, linewidth=1, alpha=0.4, label=label)
     axes.scatter(*places, s=sizes, color=color, alpha=0.5)
 
 

@@ -120,12 +120,7 @@ def _summary(evaluation: Evaluation) -> Table:
         f"{rates.substitutions} substitutions, {rates.deletions} deletions, {rates.insertions} insertions",
     )
     table.add_row("scored", f"{rates.reference_words} words in {len(rates.utterances)} utterances")
-    error, before = _calibration_error(evaluation.calibration), _calibration_error(evaluation.uncalibrated)
-    if error is not None and before is not None:
-        history = (
-            "not calibrated" if evaluation.calibration == evaluation.uncalibrated else f"{before:.2%} uncalibrated"
-        )
-        table.add_row("calibration error", f"{error:.2%}  (expected, of word confidences; {history})")
+    table.add_row(*_trust(evaluation))
     table.add_row("audio", f"{speed.audio_seconds:.1f} s in {speed.seconds:.1f} s")
     table.add_row("real-time factor", f"{speed.real_time_factor:.4f}  ({speed.times_real_time:.0f} times real time)")
     return table
@@ -157,6 +152,16 @@ def _confused(unit: str, wrong: list[UtteranceErrors], top: int) -> Iterator[Tex
     if pairs:
         listed = ", ".join(f"{_visible(said)} as {_visible(heard)} ({count})" for (said, heard), count in pairs)
         yield Text.assemble((f"Most confused {unit}: ", "bold"), listed)
+
+
+def _trust(evaluation: Evaluation) -> tuple[str, str]:
+    """The row about confidences."""
+    given, before = evaluation.calibration, evaluation.uncalibrated
+    if given is None or before is None or not given.words:
+        return "calibration error", "unknown: no words with confidences"
+    history = "not calibrated" if given == before else f"{before.calibration_error:.2%} uncalibrated"
+    chance = f"about {given.chance_error:.2%} would be chance"
+    return "calibration error", f"{given.calibration_error:.2%}  (of word confidences; {history}; {chance})"
 
 
 def _calibration_error(measured: Reliability | None) -> float | None:

@@ -75,6 +75,15 @@ def test_words_that_are_right_as_often_as_they_are_sure_have_no_error():
     assert reliability(sure, generator.random(50_000) < sure).calibration_error < 0.01
 
 
+def test_chance_error_is_what_faultless_confidences_show_of_so_few_words():
+    generator = np.random.default_rng(2)
+    sure = generator.beta(5, 1, 800)
+    shown = [reliability(sure, generator.random(800) < sure) for _ in range(200)]
+    mean = np.mean([each.calibration_error for each in shown])
+    assert shown[0].chance_error == pytest.approx(mean, rel=0.05)
+    assert measured([]).chance_error is None
+
+
 def test_only_words_that_stand_where_they_were_said_are_right():
     rates = score(["a b c d", "a", "a b", "x"], ["a x c d e", "", "a b", "x y"])
     names = [["a", "x", "c", "d", "e"], [], ["two words, one known"], ["x again", "y"]]

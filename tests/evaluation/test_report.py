@@ -52,7 +52,7 @@ def test_json_holds_fractions_under_the_promised_names():
 def test_a_system_without_confidences_has_no_calibration_error():
     silent = Evaluation(EVALUATION.rates, (0.0, 1.0), Speed(1.0, 1.0), "none")
     assert (to_json(silent)["calibration_error"], to_json(silent)["calibration_error_uncalibrated"]) == (None, None)
-    assert "calibration" not in shown(silent)
+    assert "unknown: no words with confidences" in shown(silent)
 
 
 def test_files_read_back(tmp_path):
@@ -89,7 +89,7 @@ def test_the_table_names_numbers_interval_and_normalisation():
     assert "1 substitutions, 1 deletions, 1 insertions" in text
     assert "0.0250  (40 times real time)" in text
     assert "search beam, beam_size 50, lexicon words.txt\n" in text.replace("  ", "").replace(" \n", "\n")
-    assert "25.00%  (expected, of word confidences; 50.00% uncalibrated)" in text
+    assert "25.00%  (of word confidences; 50.00% uncalibrated; about 34.55% would be chance)" in text
     assert "not calibrated" in shown(replace(EVALUATION, uncalibrated=EVALUATION.calibration))
 
 
