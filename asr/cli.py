@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from asr import lm_cli, options
+from asr import lm_cli, options, runs, tune_cli
 from asr.console import flatten, note, progress, show
 from asr.errors import AsrError, ConfigError
 from asr.options import register
@@ -112,11 +112,11 @@ def train(
     from asr.training import train
 
     settings = load_recipe(recipe, changes or ())
-    data, run = settings.data, run or run_folder(recipe)
+    data, run = settings.data, run or runs.folder(recipe)
     for name in filter(None, (*data.train, data.dev, data.test)):
         Manifest(name)  # mistakes show before anything is begun or replaced
     try:
-        train(settings, run, resume=options.goes_on(run, resume, overwrite))
+        train(settings, run, resume=runs.goes_on(run, resume, overwrite))
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(f"{stop or 'stopped'}; the same command with --resume goes on") from None
     note(f"model: {run / 'model'}")
@@ -146,7 +146,7 @@ def evaluate(
     batch_seconds: options.BatchSeconds = 60.0,
     device: options.Device = None,
 ) -> None:
-    """Score a model on a manifest: error rates and speed."""
+    """Score a model on a manifest: error rates, speed, and whether its confidences can be trusted."""
     from asr.dataset import Manifest
     from asr.evaluation import render, write_hypotheses, write_json
 
@@ -219,6 +219,7 @@ def info(model: options.Model) -> None:
         "normalisation": Normalizer(bundle.text).describe(),
         **{name: table.model_dump() for name, table in settings.items()},
         "language_model": tuned.model_dump() if tuned else "none",
+        "calibration": bundle.calibration.model_dump(),
         "provenance": bundle.provenance,
     }
     rows = list(flatten("", facts))
@@ -227,15 +228,7 @@ def info(model: options.Model) -> None:
 
 
 app.add_typer(lm_cli.app, name="lm")
-register(app, "asr tune runs/an4/model data/an4/dev.jsonl --lm lm")(lm_cli.tune)
-
-
-def run_folder(recipe: Path) -> Path:
-    """Where a recipe trains: recipes/an4/{default,x}.toml in runs/an4 and runs/an4-x, my.toml in runs/my."""
-    path = recipe.resolve()
-    shelved = path.parent.parent.name == "recipes"
-    names = [path.parent.name] * shelved + [path.stem] * (not shelved or path.stem != "default")
-    return Path("runs", "-".join(names))
+register(app, "asr tune runs/an4/model data/an4/dev.jsonl --lm lm")(tune_cli.tune)
 
 
 def _evaluate(

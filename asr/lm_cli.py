@@ -1,19 +1,16 @@
-"""The subcommands of language models: `asr lm train`, `asr lm train-rnn`, `asr lm perplexity` and `asr tune`."""
+"""The subcommands of language models: `asr lm train`, `asr lm train-rnn` and `asr lm perplexity`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from asr.console import note, progress, show
+from asr.console import note, show
 from asr.errors import ConfigError, LanguageModelError
-from asr.options import BatchSeconds, Changes, Device, Model, Overwrite, Resume, goes_on, register
-
-if TYPE_CHECKING:
-    from asr.decoding.decoder import TunedWeights
-    from asr.decoding.tune_rescoring import RescoringTuning
+from asr.options import Changes, Overwrite, Resume, register
+from asr.runs import goes_on
 
 Texts = Annotated[
     list[Path],
@@ -108,86 +105,6 @@ def perplexity(
         "sentences": f"{result.sentences:,}",
     }
     show("\n".join(f"{name:14}  {value}" for name, value in facts.items()))
-
-
-def tune(
-    model: Model,
-    manifest: Annotated[Path, typer.Argument(metavar="DEV", help="A development set: a JSON Lines file.")],
-    lm: Annotated[Path, typer.Option(help="Language model: a folder, or an ARPA file.")],
-    rescore: Annotated[
-        Path | None, typer.Option(help="Weigh this recurrent language model too: a folder.", show_default="none")
-    ] = None,
-    beam: Annotated[int, typer.Option(min=1, help="Prefixes kept by the search.")] = 50,
-    picture: Annotated[
-        Path | None, typer.Option(help="Draw the error rates here.", show_default="tuning.png beside the model")
-    ] = None,
-    batch_seconds: BatchSeconds = 60.0,
-    device: Device = None,
-) -> None:
-    """Weigh a language model on a development set, and store it in the model with the best weights.
-
-    If beam search with it is worse than greedy decoding, that is an error, and the model stays as it is. So it is if
-    rescoring is worse than beam search.
-    """
-    from asr.dataset import Manifest
-    from asr.decoding.decoder import store_lm
-    from asr.decoding.tune import draw, render, tune
-    from asr.decoding.tune_rescoring import tune_rescoring
-    from asr.lm import load, load_recurrent
-    from asr.transcription import Recognizer, emissions
-
-    ngrams = load(lm)
-    rnn = load_recurrent(rescore) if rescore is not None else None
-    recognizer = Recognizer.load(model, device)
-    with progress("listening") as done:
-        heard = emissions(recognizer, Manifest(manifest), batch_seconds, done)
-    with progress("tuning") as done:
-        tuning = tune(heard, recognizer.tokenizer, recognizer.normalizer, ngrams, beam, done)
-    picture = picture or model.resolve().parent / "tuning.png"
-    draw(tuning, picture)
-    best = tuning.best
-    show(render(tuning))
-    show(f"\ngreedy        WER {tuning.greedy_wer:.2%}")
-    show(f"beam {beam:<8} WER {tuning.beam_wer:.2%}")
-    show(f"with the LM   WER {best.wer:.2%}  (lm_weight {best.lm_weight:g}, word_bonus {best.word_bonus:g})")
-    note(f"picture: {picture}")
-    if tuning.is_fault:
-        raise ConfigError(
-            f"{lm}: a fault, not a result: with this language model beam search is worse on {manifest} than greedy "
-            f"decoding ({best.wer:.2%} WER against {tuning.greedy_wer:.2%}), so nothing was stored; check with "
-            "`asr lm perplexity` that its words are spelled as the model's transcripts are"
-        )
-    weights = tuning.weights
-    if rnn is not None:
-        with progress("tuning rescoring"):
-            ranking = tune_rescoring(heard, recognizer.tokenizer, recognizer.normalizer, ngrams, rnn, weights, beam)
-        weights = _report(ranking, rescore, manifest, weights)
-    store_lm(model, ngrams, weights, rnn)
-    note(f"stored in {model}; try it: asr transcribe {model} FILE --beam {beam}")
-
-
-def _report(ranking: "RescoringTuning", rnn: Path | None, manifest: Path, weights: "TunedWeights") -> "TunedWeights":
-    """Say what rescoring gains.
-
-    Returns:
-        The weights, those of rescoring included.
-
-    Raises:
-        ConfigError: it gains less than nothing.
-    """
-    for each, wer in ranking.best:
-        show(
-            f"rescored      WER {wer:.2%}  (share {each.share:g}, lm_weight {each.lm_weight:g}, "
-            f"word_bonus {each.word_bonus:g})"
-        )
-    show(f"best readings WER {ranking.oracle_wer:.2%}  (if they were known)")
-    if ranking.is_fault:
-        raise ConfigError(
-            f"{rnn}: a fault, not a result: rescoring with it is worse on {manifest} than beam search alone "
-            f"({ranking.wer:.2%} WER against {ranking.beam_wer:.2%}), so nothing was stored; train it on more text, "
-            "or leave out --rescore"
-        )
-    return weights.model_copy(update={"rescoring": ranking.weights, "dev_wer": ranking.wer})
 
 
 def _thresholds(prune: str) -> list[int]:

@@ -1,13 +1,12 @@
 """Options and arguments that several subcommands take, and how a subcommand is registered."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr.errors import ConfigError
+from asr.console import note
 
 if TYPE_CHECKING:
     from asr.decoding.decoder import DecodingOptions
@@ -47,8 +46,6 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the traini
 Changes = Annotated[
     list[str] | None, typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; repeatable.")
 ]
-TRACES = ("last.ckpt", "model", "evaluation.json", "history.jsonl", "curves.png", "tensorboard", "tuning.png")
-"""What a training and its evaluation leave in the run folder."""
 
 
 def register(app: typer.Typer, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -75,25 +72,10 @@ def decoding_options(
     from asr.decoding.decoder import DecodingOptions
     from asr.decoding.hotwords import parse_hotword, read_hotwords
 
+    if beam:
+        from asr.decoding.compilation import on_compilation
+
+        on_compilation(note)
     listed = read_hotwords(hotwords) if hotwords is not None else {}
     named = dict(parse_hotword(text) for text in hotword or ())
     return DecodingOptions(beam, lm, lm_weight, word_bonus, lexicon, {**listed, **named}, nbest, rescore)
-
-
-def goes_on(run: Path, resume: bool, overwrite: bool) -> bool:
-    """Whether to go on with the training in a folder. Clears the folder if asked to begin anew there.
-
-    Raises:
-        ConfigError: the folder holds a training, and nothing was said of it.
-    """
-    traces = [path for name in TRACES if (path := run / name).exists()]
-    if overwrite:
-        for path in traces:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        return False
-    if traces and not resume:
-        raise ConfigError(
-            f"{run}: holds a training already; go on with it (--resume), replace it (--overwrite), "
-            "or choose another folder"
-        )
-    return (run / "last.ckpt").exists()

@@ -2,8 +2,11 @@
 
 import importlib
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from asr.machine_code import discard_stale
 
 if TYPE_CHECKING:
     from asr.decoding.align import align as align
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from asr.decoding.hypothesis import TokenSpan as TokenSpan
     from asr.decoding.lexicon import read_lexicon as read_lexicon
     from asr.decoding.words import words as words
+
+discard_stale(Path(__file__).parent)
 
 _HOME = {
     "BeamSearch": "asr.decoding.beam",

@@ -33,6 +33,9 @@ FUSED_CUT, LONE_CUT = 1e-3, 5e-3
 """The share of a frame's largest probability that a token needs. Measured on simulated emissions: the word error rate
 without a language model is the same at both; with one it is 3.6 % at 1e-3, 4.2 % at 3e-3 and 6.4 % at 1e-2."""
 
+UNKNOWN_SCORE = -15.0
+"""The price of an unknown word, in nats, without tuning."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SearchState:
@@ -73,6 +76,7 @@ class BeamSearch:
         nbest: the most hypotheses to return.
         frame_seconds: seconds from one frame to the next; None leaves the hypotheses' `words` empty, which saves the
             alignment.
+        temperature: of the words' confidences, and of nothing else (`asr.decoding.align.temper`).
         token_cut: tokens less likely than this share of their frame's likeliest are not tried; None is `FUSED_CUT`
             where words are weighed, which may make up for a low probability, and `LONE_CUT` elsewhere.
         score_margin: prefixes whose score lies this much below the best one's are dropped.
@@ -92,9 +96,10 @@ class BeamSearch:
         lexicon: Collection[str] | None = None,
         hotwords: Mapping[str, float] | None = None,
         *,
-        unknown_score: float = -15.0,
+        unknown_score: float = UNKNOWN_SCORE,
         nbest: int = 1,
         frame_seconds: float | None = None,
+        temperature: float = 1.0,
         token_cut: float | None = None,
         score_margin: float = 10.0,
     ) -> None:
@@ -113,6 +118,7 @@ class BeamSearch:
         self._beam_size = beam_size
         self._nbest = nbest
         self._frame_seconds = frame_seconds
+        self._temperature = temperature
         self._margin = math.exp(-score_margin)
         self._words = build_words(tokenizer, lm, lm_weight, word_bonus, unknown_score, lexicon, hotwords)
         default = LONE_CUT if self._words is None else FUSED_CUT
@@ -214,7 +220,8 @@ class BeamSearch:
             return ()
         log_probs = torch.cat([chunk.log_probs for chunk in heard]) if len(heard) > 1 else heard[0].log_probs
         duration = (len(log_probs) - 0.5) * self._frame_seconds
-        return time_words(align(log_probs, tokens), self._tokenizer, self._frame_seconds, duration)
+        spans = align(log_probs, tokens, self._temperature)
+        return time_words(spans, self._tokenizer, self._frame_seconds, duration)
 
     def _examine(self, log_probs: torch.Tensor, before: int) -> _Chunk:
         """Check some frames and take them out of the logarithm; errors count frames from `before`."""

@@ -9,11 +9,11 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
-from asr.decoding.beam import BeamSearch
+from asr.decoding.beam import UNKNOWN_SCORE, BeamSearch
 from asr.decoding.greedy import greedy
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.lexicon import read_lexicon
@@ -96,6 +96,7 @@ class TunedWeights(SearchWeights):
     beam_size: int
     dev_wer: float
     greedy_dev_wer: float
+    unknown_score: float = UNKNOWN_SCORE
     rescoring: RescoringWeights | None = None
     """Where a recurrent model ranks the readings anew; `dev_wer` is then after that."""
 
@@ -115,26 +116,26 @@ def build_decoder(options: DecodingOptions, bundle: Bundle, bundled_lm: Path | N
     """
     tokenizer, frame_seconds = bundle.tokenizer, bundle.model.frame_seconds
     if not options.beam_size:
-        return lambda log_probs, lengths: [[best] for best in greedy(log_probs, lengths, tokenizer, frame_seconds)]
+        temperature = bundle.calibration.greedy
+        return lambda log_probs, lengths: [
+            [best] for best in greedy(log_probs, lengths, tokenizer, frame_seconds, temperature)
+        ]
     normalizer = Normalizer(bundle.text)
-    path = options.lm or (bundled_lm if bundled_lm is not None and bundled_lm.is_dir() else None)
-    if path is None and options.rescore is None and (options.lm_weight is not None or options.word_bonus is not None):
-        raise ConfigError("beam search: a language model's weights without a language model; give one (--lm)")
-    tuned = read_weights(path) if path is not None else None
-    lm_weight, word_bonus = (tuned.lm_weight, tuned.word_bonus) if tuned else (LM_WEIGHT, WORD_BONUS)
-    weights = _given(options, SearchWeights(lm_weight=lm_weight, word_bonus=word_bonus))
-    ranked = _ranking(options, path, weights, tuned)
+    models = _language_models(options, bundled_lm)
+    ranked = _ranking(models)
     readings = options.nbest if ranked is None else max(READINGS, options.nbest)
     search = BeamSearch(
         tokenizer,
         beam_size=options.beam_size,
-        lm=load(path) if path is not None else None,
-        lm_weight=weights.lm_weight,
-        word_bonus=weights.word_bonus,
+        lm=load(models.ngrams) if models.ngrams is not None else None,
+        lm_weight=models.weights.lm_weight,
+        word_bonus=models.weights.word_bonus,
+        unknown_score=models.unknown_score,
         lexicon=[normalizer(word) for word in read_lexicon(options.lexicon)] if options.lexicon is not None else None,
         hotwords=_normalized(options.hotwords, normalizer),
         nbest=1 if readings == 1 else SPARE * readings,
         frame_seconds=frame_seconds,
+        temperature=bundle.calibration.beam,
     )
     threads = torch.get_num_threads()  # as many as whoever runs this allows the model
 
@@ -143,6 +144,62 @@ def build_decoder(options: DecodingOptions, bundle: Bundle, bundled_lm: Path | N
         return [hypotheses[: options.nbest] for hypotheses in (ranked(found) if ranked else found)]
 
     return decode
+
+
+def describe(options: DecodingOptions, bundled_lm: Path | None = None) -> dict[str, Any]:
+    """How `build_decoder` decodes with the same arguments, as plain values: what has to stand beside an error rate.
+
+    Raises:
+        ConfigError: a weight without a language model.
+        LanguageModelError: the weights beside the language model cannot be read.
+    """
+    if not options.beam_size:
+        return {"search": "greedy"}
+    models = _language_models(options, bundled_lm)
+    weights = {**models.weights.model_dump(), "unknown_score": models.unknown_score}
+    rescoring = {"lm": str(models.rnn), **models.rescoring.model_dump()}
+    return {
+        "search": "beam",
+        "beam_size": options.beam_size,
+        "lm": None if models.ngrams is None else str(models.ngrams),
+        **(weights if models.ngrams is not None else dict.fromkeys(weights)),
+        "rescoring": None if models.rnn is None else rescoring,
+        "lexicon": None if options.lexicon is None else str(options.lexicon),
+        "hotwords": len(options.hotwords),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _LanguageModels:
+    """Where the language models lie, None without one, and what weighs them."""
+
+    ngrams: Path | None
+    weights: SearchWeights
+    unknown_score: float
+    rnn: Path | None
+    rescoring: RescoringWeights
+
+
+def _language_models(options: DecodingOptions, bundled_lm: Path | None) -> _LanguageModels:
+    """What is asked for, or else what was tuned, or else the defaults."""
+    ngrams = options.lm or (bundled_lm if bundled_lm is not None and bundled_lm.is_dir() else None)
+    if ngrams is None and options.rescore is None and (options.lm_weight is not None or options.word_bonus is not None):
+        raise ConfigError("beam search: a language model's weights without a language model; give one (--lm)")
+    tuned = read_weights(ngrams) if ngrams is not None else None
+    lm_weight, word_bonus = (tuned.lm_weight, tuned.word_bonus) if tuned else (LM_WEIGHT, WORD_BONUS)
+    weights = _given(options, SearchWeights(lm_weight=lm_weight, word_bonus=word_bonus))
+    beside = recurrent_folder(ngrams / RNN_FOLDER) if ngrams is not None else None
+    if options.rescore is None and tuned is not None and tuned.rescoring is not None:
+        rescoring = _given(options, tuned.rescoring)
+    else:
+        rescoring = RescoringWeights(**weights.model_dump(), share=SHARE if ngrams is not None else 1.0)
+    return _LanguageModels(
+        ngrams=ngrams,
+        weights=weights,
+        unknown_score=tuned.unknown_score if tuned else UNKNOWN_SCORE,
+        rnn=options.rescore or beside,
+        rescoring=rescoring,
+    )
 
 
 def read_weights(lm: Path) -> TunedWeights | None:
@@ -185,20 +242,13 @@ def _given(options: DecodingOptions, weights: WeightsT) -> WeightsT:
     return weights.model_copy(update={name: value for name, value in asked.items() if value is not None})
 
 
-def _ranking(
-    options: DecodingOptions, lm: Path | None, weights: SearchWeights, tuned: TunedWeights | None
-) -> Callable[[list[list[Hypothesis]]], list[list[Hypothesis]]] | None:
-    """How readings are ranked anew: by the recurrent model asked for, or by that beside the n-gram model, or not."""
-    beside = recurrent_folder(lm / RNN_FOLDER) if lm is not None else None
-    path = options.rescore or beside
-    if path is None:
+def _ranking(models: _LanguageModels) -> Callable[[list[list[Hypothesis]]], list[list[Hypothesis]]] | None:
+    """How readings are ranked anew, if they are."""
+    if models.rnn is None:
         return None
-    rnn = load_recurrent(path)
-    after = RescoringWeights(**weights.model_dump(), share=SHARE if lm is not None else 1.0)
-    if options.rescore is None and tuned is not None and tuned.rescoring is not None:
-        after = _given(options, tuned.rescoring)
-    before = weights if lm is not None else SearchWeights(lm_weight=0.0, word_bonus=0.0)
-    return lambda lists: rescore(lists, rnn, before, after)
+    rnn = load_recurrent(models.rnn)
+    before = models.weights if models.ngrams is not None else SearchWeights(lm_weight=0.0, word_bonus=0.0)
+    return lambda lists: rescore(lists, rnn, before, models.rescoring)
 
 
 def distinct(hypotheses: list[Hypothesis]) -> list[Hypothesis]:

@@ -56,7 +56,8 @@ class Words(NamedTuple):
     listening: bool
     """Whether there are any hotwords."""
     model: Any
-    """The nodes and leaves of the n-gram model, or None."""
+    """The nodes and leaves of the n-gram model; without one there are no nodes, but of the same types, so that nothing
+    has to be compiled anew."""
     lm_weight: float
     word_bonus: float
     unknown_score: float
@@ -74,7 +75,7 @@ def _spell(words: Words, spelling: int, token: int) -> int:
 @borrowing
 def _ask(model: Any, context: int, word: int) -> tuple[float, int]:
     """The log-probability of a word, and the model's state after it; without a model, nothing changes."""
-    if model is None:
+    if len(model[0]) == 0:
         return 0.0, context
     return score(model[0], model[1], context, word)
 

@@ -2,14 +2,14 @@
 
 import torch
 
-from asr.decoding.align import spans
+from asr.decoding.align import spans, temper
 from asr.decoding.hypothesis import Hypothesis, TokenSpan
 from asr.decoding.words import words
 from asr.text.tokenizer import Tokenizer
 
 
 def greedy(
-    log_probs: torch.Tensor, lengths: torch.Tensor, tokenizer: Tokenizer, frame_seconds: float
+    log_probs: torch.Tensor, lengths: torch.Tensor, tokenizer: Tokenizer, frame_seconds: float, temperature: float = 1.0
 ) -> list[Hypothesis]:
     """Read the best path of each utterance.
 
@@ -21,6 +21,7 @@ def greedy(
         lengths: valid frames of each utterance, shape (batch,).
         tokenizer: its `tokens` are the texts of the token ids.
         frame_seconds: seconds from one frame to the next.
+        temperature: of the confidences, and of nothing else (`asr.decoding.align.temper`).
 
     Returns:
         One hypothesis an utterance. `score`, and equally `acoustic_score`, is the log-probability of the single best
@@ -30,7 +31,8 @@ def greedy(
     valid = torch.arange(log_probs.shape[1], device=log_probs.device) < lengths.to(log_probs.device)[:, None]
     scores = torch.where(valid, best, 0.0).sum(dim=1, dtype=torch.float64).tolist()
     frames = lengths.tolist()
-    found = spans(path[valid].cpu().numpy(), best[valid].float().cpu().numpy(), frames)
+    sure = best if temperature == 1.0 else temper(log_probs.detach(), path, temperature)
+    found = spans(path[valid].cpu().numpy(), sure[valid].float().cpu().numpy(), frames)
     return [
         _hypothesis(members, score, tokenizer, frame_seconds, length)
         for members, score, length in zip(found, scores, frames, strict=True)

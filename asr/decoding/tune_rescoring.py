@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from asr.decoding.beam import BeamSearch
-from asr.decoding.decoder import SPARE, distinct
+from asr.decoding.decoder import SPARE, TunedWeights, distinct
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.rescore import READINGS, RescoringWeights, SearchWeights, remainder
 from asr.decoding.tune import Emissions
@@ -56,6 +56,16 @@ class RescoringTuning:
         return self.wer > self.beam_wer
 
 
+def render(tuning: RescoringTuning) -> str:
+    """What each share of the recurrent model gains, a line each, and what there is to gain."""
+    lines = [
+        f"rescored      WER {wer:.2%}  (share {each.share:g}, lm_weight {each.lm_weight:g}, "
+        f"word_bonus {each.word_bonus:g})"
+        for each, wer in tuning.best
+    ]
+    return "\n".join([*lines, f"best readings WER {tuning.oracle_wer:.2%}  (if they were known)"])
+
+
 @dataclass(frozen=True, slots=True)
 class Readings:
     """What is to be chosen among; arrays of shape (utterances, readings), padded with readings never chosen."""
@@ -81,7 +91,7 @@ def tune_rescoring(
     normalizer: Normalizer,
     lm: NgramModel,
     rnn: RnnModel,
-    before: SearchWeights,
+    before: TunedWeights,
     beam_size: int = 50,
 ) -> RescoringTuning:
     """Search the weights of rescoring on a grid. Among equals, those nearest to the weights of beam search win.
@@ -99,7 +109,15 @@ def tune_rescoring(
         AsrError: the references hold no words.
         ConfigError: the beam size is impossible.
     """
-    search = BeamSearch(tokenizer, beam_size, lm, before.lm_weight, before.word_bonus, nbest=SPARE * READINGS)
+    search = BeamSearch(
+        tokenizer,
+        beam_size,
+        lm,
+        before.lm_weight,
+        before.word_bonus,
+        unknown_score=before.unknown_score,
+        nbest=SPARE * READINGS,
+    )
     threads = torch.get_num_threads()
     found = (search.batch(log_probs, lengths, threads) for log_probs, lengths in emissions.batches)
     lists = [distinct(hypotheses)[:READINGS] for batch in found for hypotheses in batch]

@@ -12,6 +12,7 @@ from asr.decoding.hotwords import build_automaton
 from asr.decoding.lexicon import OUTSIDE, START, build_trie, spell
 from asr.errors import TextError
 from asr.lm.ngram import BEGIN, END, ROOT, UNKNOWN, score
+from asr.lm.trie import LEAF, NODE
 from asr.text.tokenizer import Tokenizer
 
 
@@ -59,7 +60,7 @@ def build_words(
         closed=closed,
         hotwords=automaton,
         listening=bool(hotwords),
-        model=(lm.nodes, lm.leaves) if lm else None,
+        model=(lm.nodes, lm.leaves) if lm else (_nothing(NODE), _nothing(LEAF)),
         lm_weight=lm_weight if lm else 0.0,
         word_bonus=word_bonus if lm else 0.0,
         unknown_score=unknown_score if lm else 0.0,
@@ -72,6 +73,13 @@ def new_nodes(capacity: int) -> Any:
     nodes["closing"][:2], nodes["context"][:2] = UNASKED, BEGIN
     nodes["spelling"][:2], nodes["hotword"][:2] = START, START
     return nodes
+
+
+def _nothing(kind: Any) -> Any:
+    """An empty array, read-only as those of a language model are."""
+    array = numpy.zeros(0, kind)
+    array.flags.writeable = False
+    return array
 
 
 def _tokens(tokenizer: Tokenizer) -> Any:

@@ -31,7 +31,7 @@ def words(spans: Sequence[TokenSpan], tokenizer: Tokenizer, frame_seconds: float
         Words in order, 0 <= start <= end <= next start, end <= duration. The confidence of a word is the geometric
         mean of its tokens' confidences, spaces apart.
     """
-    grouped = _group(spans, tokenizer.tokens)
+    grouped = group(spans, tokenizer.tokens)
     starts = [(members[0].start_frame - 0.5) * frame_seconds for _, members in grouped]
     ends = [(members[-1].end_frame - 0.5) * frame_seconds for _, members in grouped]
     middles = [(end + start) / 2 for end, start in zip(ends, starts[1:], strict=False)]
@@ -48,8 +48,13 @@ def words(spans: Sequence[TokenSpan], tokenizer: Tokenizer, frame_seconds: float
     )
 
 
-def _group(spans: Sequence[TokenSpan], tokens: Sequence[str]) -> list[tuple[str, list[TokenSpan]]]:
-    """Each word's text with the spans that write it."""
+def group(spans: Sequence[TokenSpan], tokens: Sequence[str]) -> list[tuple[str, list[TokenSpan]]]:
+    """The text of each word with the spans that write it; a span with a space inside writes two.
+
+    Args:
+        spans: the tokens of one utterance, in order of time.
+        tokens: the texts of the token ids.
+    """
     grouped: list[tuple[str, list[TokenSpan]]] = [("", [])]
     for span in spans:
         first, *others = tokens[span.token].split(" ")

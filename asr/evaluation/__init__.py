@@ -4,6 +4,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from asr.evaluation.calibration import Reliability as Reliability
+    from asr.evaluation.calibration import reliability as reliability
     from asr.evaluation.rates import ErrorRates as ErrorRates
     from asr.evaluation.rates import UtteranceErrors as UtteranceErrors
     from asr.evaluation.rates import confusions as confusions
@@ -23,12 +25,14 @@ _HOME = {
     "Comparison": "asr.evaluation.significance",
     "ErrorRates": "asr.evaluation.rates",
     "Evaluation": "asr.evaluation.report",
+    "Reliability": "asr.evaluation.calibration",
     "Speed": "asr.evaluation.speed",
     "UtteranceErrors": "asr.evaluation.rates",
     "bootstrap_interval": "asr.evaluation.significance",
     "compare": "asr.evaluation.significance",
     "confusions": "asr.evaluation.rates",
     "hypothesis_lines": "asr.evaluation.report",
+    "reliability": "asr.evaluation.calibration",
     "render": "asr.evaluation.report",
     "score": "asr.evaluation.rates",
     "to_json": "asr.evaluation.report",
@@ -39,12 +43,14 @@ __all__ = [
     "Comparison",
     "ErrorRates",
     "Evaluation",
+    "Reliability",
     "Speed",
     "UtteranceErrors",
     "bootstrap_interval",
     "compare",
     "confusions",
     "hypothesis_lines",
+    "reliability",
     "render",
     "score",
     "to_json",

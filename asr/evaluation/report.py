@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from asr.evaluation.calibration import Reliability
 from asr.evaluation.rates import ErrorRates, UtteranceErrors, confusions
 from asr.evaluation.speed import Speed
 
@@ -21,17 +22,24 @@ class Evaluation:
     """A system scored on a corpus.
 
     `wer_interval` is the bootstrap 95% interval of the word error rate, as fractions; `normalization` says in words
-    what was done to references and hypotheses before they were compared.
+    what was done to references and hypotheses before they were compared, `decoding` in plain values how the hypotheses
+    were found. `calibration` tells how far their confidences can be trusted, `uncalibrated` how far those could be that
+    the model itself says; None where there are none.
     """
 
     rates: ErrorRates
     wer_interval: tuple[float, float]
     speed: Speed
     normalization: str
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Reliability | None = None
+    uncalibrated: Reliability | None = None
 
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
-    """The result as plain values. `wer`, `cer` and both ends of `wer_interval` are fractions, not percent."""
+    """The result as plain values. Rates, both ends of `wer_interval` and calibration errors are fractions, not percent;
+    a calibration error is None where nothing was recognised, or nothing is known of confidences.
+    """
     rates = evaluation.rates
     return {
         "wer": rates.wer,
@@ -45,6 +53,9 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "audio_seconds": evaluation.speed.audio_seconds,
         "real_time_factor": evaluation.speed.real_time_factor,
         "normalization": evaluation.normalization,
+        "decoding": dict(evaluation.decoding),
+        "calibration_error": _calibration_error(evaluation.calibration),
+        "calibration_error_uncalibrated": _calibration_error(evaluation.uncalibrated),
     }
 
 
@@ -101,11 +112,15 @@ def _summary(evaluation: Evaluation) -> Table:
     table.add_row("WER", f"{rates.wer:.2%}  (95% interval {low:.2%} to {high:.2%})")
     table.add_row("CER", f"{rates.cer:.2%}  (spaces counted)")
     table.add_row("normalisation", Text(evaluation.normalization))
+    if evaluation.decoding:
+        named = ", ".join(f"{name} {value}" for name, value in evaluation.decoding.items() if value not in (None, 0))
+        table.add_row("decoding", Text(named))
     table.add_row(
         "errors",
         f"{rates.substitutions} substitutions, {rates.deletions} deletions, {rates.insertions} insertions",
     )
     table.add_row("scored", f"{rates.reference_words} words in {len(rates.utterances)} utterances")
+    table.add_row(*_trust(evaluation))
     table.add_row("audio", f"{speed.audio_seconds:.1f} s in {speed.seconds:.1f} s")
     table.add_row("real-time factor", f"{speed.real_time_factor:.4f}  ({speed.times_real_time:.0f} times real time)")
     return table
@@ -137,6 +152,20 @@ def _confused(unit: str, wrong: list[UtteranceErrors], top: int) -> Iterator[Tex
     if pairs:
         listed = ", ".join(f"{_visible(said)} as {_visible(heard)} ({count})" for (said, heard), count in pairs)
         yield Text.assemble((f"Most confused {unit}: ", "bold"), listed)
+
+
+def _trust(evaluation: Evaluation) -> tuple[str, str]:
+    """The row about confidences."""
+    given, before = evaluation.calibration, evaluation.uncalibrated
+    if given is None or before is None or not given.words:
+        return "calibration error", "unknown: no words with confidences"
+    history = "not calibrated" if given == before else f"{before.calibration_error:.2%} uncalibrated"
+    chance = f"about {given.chance_error:.2%} would be chance"
+    return "calibration error", f"{given.calibration_error:.2%}  (of word confidences; {history}; {chance})"
+
+
+def _calibration_error(measured: Reliability | None) -> float | None:
+    return None if measured is None else measured.calibration_error
 
 
 def _visible(text: str) -> str:

@@ -2,8 +2,11 @@
 
 import importlib
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from asr.machine_code import discard_stale
 
 if TYPE_CHECKING:
     from asr.lm.arpa import read_arpa as read_arpa
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from asr.lm.rnn import RnnModel as RnnModel
     from asr.lm.rnn import load_recurrent as load_recurrent
     from asr.lm.vocabulary import Vocabulary as Vocabulary
+
+discard_stale(Path(__file__).parent)
 
 _HOME = {
     "NgramModel": "asr.lm.ngram",

@@ -1,10 +1,14 @@
 """Features in, log-probabilities out: subsampling, recurrence, encoder, CTC head, and the bundle that holds them."""
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from asr.machine_code import discard_stale
 
 if TYPE_CHECKING:
     from asr.model.bundle import Bundle as Bundle
+    from asr.model.bundle import Calibration as Calibration
     from asr.model.bundle import load_bundle as load_bundle
     from asr.model.bundle import save_bundle as save_bundle
     from asr.model.ctc import Model as Model
@@ -13,8 +17,11 @@ if TYPE_CHECKING:
     from asr.model.recurrence import Recurrence as Recurrence
     from asr.model.subsampling import Subsampling as Subsampling
 
+discard_stale(Path(__file__).parent)
+
 _HOME = {
     "Bundle": "asr.model.bundle",
+    "Calibration": "asr.model.bundle",
     "Encoder": "asr.model.encoder",
     "Model": "asr.model.ctc",
     "Recurrence": "asr.model.recurrence",
@@ -23,7 +30,17 @@ _HOME = {
     "load_bundle": "asr.model.bundle",
     "save_bundle": "asr.model.bundle",
 }
-__all__ = ["Bundle", "Encoder", "Model", "Recurrence", "Subsampling", "ctc_losses", "load_bundle", "save_bundle"]
+__all__ = [
+    "Bundle",
+    "Calibration",
+    "Encoder",
+    "Model",
+    "Recurrence",
+    "Subsampling",
+    "ctc_losses",
+    "load_bundle",
+    "save_bundle",
+]
 
 
 def __getattr__(name: str) -> Any:

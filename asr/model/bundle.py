@@ -4,9 +4,11 @@ model.safetensors   the weights
 config.json         format version, settings of features, text and model, provenance
 tokenizer.json      the vocabulary (tokenizer.model for BPE)
 README.md           the model card
+calibration.json    what makes its confidences mean something, once that has been fitted on dev
 """
 
 import json
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -17,14 +19,28 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from asr import __version__
-from asr.config import FeatureConfig, ModelConfig, Settings, TextConfig, parse_settings
+from asr.config import FeatureConfig, ModelConfig, TextConfig
 from asr.errors import AsrError, BundleError
 from asr.model.ctc import Model
+from asr.settings import Positive, Settings, parse_settings
 from asr.text.tokenizer import Tokenizer, load_tokenizer
 
 FORMAT_VERSION = 1
 TRAINING_ONLY = ("label_prior",)
 """Of a model's state, what inference has no use for and a bundle does not hold."""
+CALIBRATION_FILE = "calibration.json"
+
+
+class Calibration(Settings):
+    """The softmax temperatures of word confidences (Guo et al. 2017): one for the words that greedy decoding finds,
+    one for those of beam search. At 1 a confidence is what the model says.
+    """
+
+    greedy: Positive = 1.0
+    beam: Positive = 1.0
+
+
+UNCALIBRATED = Calibration()
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,7 @@ class Bundle:
     """Where the model comes from: data, seed, dev WER, training time. JSON values only."""
     card: str = ""
     """The model card, Markdown."""
+    calibration: Calibration = UNCALIBRATED
 
 
 class _BundleConfig(Settings):
@@ -72,6 +89,8 @@ def save_bundle(folder: Path | str, bundle: Bundle) -> None:
         (fresh / "config.json").write_text(json.dumps(config.model_dump(), indent=2) + "\n", encoding="utf-8")
         bundle.tokenizer.save(fresh)
         (fresh / "README.md").write_text(bundle.card, encoding="utf-8")
+        if bundle.calibration != UNCALIBRATED:
+            store_calibration(fresh, bundle.calibration)
         _replace(fresh, folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -109,7 +128,29 @@ def load_bundle(folder: Path | str) -> Bundle:
         architecture=config.model,
         provenance=config.provenance,
         card=card.read_text(encoding="utf-8") if card.exists() else "",
+        calibration=_read_calibration(folder / CALIBRATION_FILE),
     )
+
+
+def store_calibration(folder: Path, calibration: Calibration) -> None:
+    """Write the calibration of a bundle into its folder, complete or not at all."""
+    path = folder / CALIBRATION_FILE
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fresh.write_text(json.dumps(calibration.model_dump(), indent=2) + "\n", encoding="utf-8")
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _read_calibration(path: Path) -> Calibration:
+    if not path.is_file():  # no bundle has one before it is tuned
+        return UNCALIBRATED
+    try:
+        return parse_settings(Calibration, json.loads(path.read_text(encoding="utf-8")), str(path))
+    except (ValueError, AsrError) as error:
+        reason = " ".join(str(error).split())
+        raise BundleError(f"{path}: not a calibration ({reason}); delete it, and run `asr tune` again") from None
 
 
 def _read_config(folder: Path) -> _BundleConfig:

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from asr.audio.load import info, load
-from asr.decoding.decoder import LM_FOLDER, DecodingOptions, build_decoder
+from asr.decoding.decoder import LM_FOLDER, DecodingOptions, build_decoder, describe
 from asr.decoding.hypothesis import Hypothesis
 from asr.errors import AsrError
 from asr.model.bundle import Bundle, load_bundle
@@ -49,7 +50,9 @@ class Recognizer:
         self.sample_rate = bundle.features.sample_rate
         self.frame_seconds = bundle.model.frame_seconds
         self.decoding = decoding or DecodingOptions()
+        self.temperature = bundle.calibration.beam if self.decoding.beam_size else bundle.calibration.greedy
         self._decode = build_decoder(self.decoding, bundle, bundled_lm)
+        self._bundled_lm = bundled_lm
 
     @classmethod
     def load(
@@ -82,7 +85,15 @@ class Recognizer:
 
     def nbest(self, waveforms: Sequence[Tensor]) -> list[list[Hypothesis]]:
         """The hypotheses of each waveform, at least one and at most `decoding.nbest`, best first."""
-        return self._decode(*self.log_probs(waveforms)) if waveforms else []
+        return self.read(*self.log_probs(waveforms)) if waveforms else []
+
+    def read(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
+        """As `nbest`, from log-probabilities (batch, frames, tokens) and lengths (batch,)."""
+        return self._decode(log_probs, lengths)
+
+    def describe_decoding(self) -> dict[str, Any]:
+        """How log-probabilities are read, as plain values; see `asr.decoding.decoder.describe`."""
+        return describe(self.decoding, self._bundled_lm)
 
     def transcribe(self, audio: Path | str | Tensor) -> Transcript:
         """Transcribe a file, or a waveform of shape (samples,) at `sample_rate`.

@@ -2,17 +2,26 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from asr.audio.load import load
 from asr.dataset.manifest import Manifest, Utterance
+from asr.decoding.align import align
+from asr.decoding.calibrate import spread
+from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.tune import Emissions
+from asr.decoding.words import words
 from asr.errors import AsrError, ManifestError
-from asr.evaluation.rates import score
+from asr.evaluation.calibration import Reliability, judge, reliability
+from asr.evaluation.rates import ErrorRates, score
 from asr.evaluation.report import Evaluation
 from asr.evaluation.significance import bootstrap_interval
 from asr.evaluation.speed import Speed
+from asr.text.normalize import Normalizer
+from asr.transcript import Word
 from asr.transcription.recognizer import Recognizer, batches_by_length
 
 Progress = Callable[[int, int], None]
@@ -38,12 +47,12 @@ def evaluate(
     """
     utterances = list(manifest)
     started = time.perf_counter()
-    hypotheses, audio_seconds = _recognize(recognizer, manifest, utterances, batch_seconds, progress)
-    seconds = time.perf_counter() - started
+    recognized = _recognize(recognizer, manifest, utterances, batch_seconds, progress)
+    seconds = time.perf_counter() - started - recognized.apart_seconds
     normalizer = recognizer.normalizer
     rates = score(
         [normalizer(utterance.text) for utterance in utterances],
-        [normalizer(hypothesis) for hypothesis in hypotheses],
+        [normalizer(hypothesis.text) for hypothesis in recognized.hypotheses],
         [utterance.id for utterance in utterances],
     )
     return Evaluation(
@@ -52,8 +61,11 @@ def evaluate(
             [utterance.errors for utterance in rates.utterances],
             [utterance.reference_words for utterance in rates.utterances],
         ),
-        speed=Speed(audio_seconds, seconds),
+        speed=Speed(recognized.audio_seconds, seconds),
         normalization=normalizer.describe(),
+        decoding=recognizer.describe_decoding(),
+        calibration=_reliability(rates, [hypothesis.words for hypothesis in recognized.hypotheses], normalizer),
+        uncalibrated=_reliability(rates, recognized.uncalibrated, normalizer),
     )
 
 
@@ -81,21 +93,62 @@ def emissions(
     return Emissions(tuple(batches), tuple(references))
 
 
+@dataclass(frozen=True, slots=True)
+class _Recognized:
+    """What was recognised, in the order of the manifest: the words also with the confidences of an uncalibrated model,
+    found in `apart_seconds`, which are no part of recognition.
+    """
+
+    hypotheses: list[Hypothesis]
+    uncalibrated: list[Sequence[Word]]
+    audio_seconds: float
+    apart_seconds: float
+
+
 def _recognize(
     recognizer: Recognizer,
     manifest: Manifest,
     utterances: Sequence[Utterance],
     batch_seconds: float,
     progress: Progress | None,
-) -> tuple[list[str], float]:
-    """The text of each utterance, and the seconds of audio read."""
-    texts: dict[int, str] = {}
-    samples = 0
+) -> _Recognized:
+    """Find the words of each utterance."""
+    found: dict[int, Hypothesis] = {}
+    uncalibrated: dict[int, Sequence[Word]] = {}
+    samples, apart = 0, 0.0
     for indices, waveforms in _batches(recognizer, manifest, utterances, batch_seconds, progress):
         samples += sum(len(waveform) for waveform in waveforms)
-        decoded = recognizer.decode(waveforms)
-        texts |= {index: hypothesis.text for index, hypothesis in zip(indices, decoded, strict=True)}
-    return [texts[index] for index in range(len(utterances))], samples / recognizer.sample_rate
+        log_probs, lengths = recognizer.log_probs(waveforms)
+        best = [hypotheses[0] for hypotheses in recognizer.read(log_probs, lengths)]
+        found |= zip(indices, best, strict=True)
+        started = time.perf_counter()
+        for index, hypothesis, frames, length in zip(indices, best, log_probs, lengths.tolist(), strict=True):
+            uncalibrated[index] = _uncalibrated(recognizer, hypothesis, frames[:length])
+        apart += time.perf_counter() - started
+    order = range(len(utterances))
+    return _Recognized(
+        [found[index] for index in order],
+        [uncalibrated[index] for index in order],
+        samples / recognizer.sample_rate,
+        apart,
+    )
+
+
+def _uncalibrated(recognizer: Recognizer, hypothesis: Hypothesis, log_probs: Tensor) -> Sequence[Word]:
+    """The words of a hypothesis, as sure as the model says it is of them."""
+    if recognizer.temperature == 1.0:
+        return hypothesis.words
+    seconds = recognizer.frame_seconds
+    return words(align(log_probs, hypothesis.tokens), recognizer.tokenizer, seconds, len(log_probs) * seconds)
+
+
+def _reliability(rates: ErrorRates, found: Sequence[Sequence[Word]], normalizer: Normalizer) -> Reliability:
+    confidences = [spread([(word.text, word.confidence) for word in each], normalizer) for each in found]
+    judged = list(judge(rates.utterances, confidences))
+    return reliability(
+        np.array([confidence for confidence, _ in judged], dtype=np.float64),
+        np.array([right for _, right in judged], dtype=bool),
+    )
 
 
 def _batches(

@@ -11,9 +11,9 @@ import typer
 from typer.testing import CliRunner
 
 import asr.cli
-from asr.cli import Format, run_folder
+from asr import runs
+from asr.cli import Format
 from asr.errors import AudioError
-from asr.options import goes_on
 from asr.transcription import FORMATS
 
 GROUP = typer.main.get_command(asr.cli.app)
@@ -96,7 +96,7 @@ def test_module_is_the_command() -> None:
     ],
 )
 def test_run_is_named_for_its_recipe(recipe: str, folder: str) -> None:
-    assert run_folder(Path(recipe)) == Path(folder)
+    assert runs.folder(Path(recipe)) == Path(folder)
 
 
 def test_several_transcripts_are_not_mixed(tmp_path: Path) -> None:
@@ -142,13 +142,13 @@ def test_one_transcript_is_printed_bare(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_training_is_neither_lost_nor_repeated(tmp_path: Path) -> None:
-    assert goes_on(tmp_path, resume=True, overwrite=False) is False, "nothing to go on with"
+    assert runs.goes_on(tmp_path, resume=True, overwrite=False) is False, "nothing to go on with"
     (tmp_path / "notes.txt").write_text("mine")
-    assert goes_on(tmp_path, resume=False, overwrite=False) is False
+    assert runs.goes_on(tmp_path, resume=False, overwrite=False) is False
     (tmp_path / "last.ckpt").touch()
     (tmp_path / "model").mkdir()
-    assert goes_on(tmp_path, resume=True, overwrite=False) is True
+    assert runs.goes_on(tmp_path, resume=True, overwrite=False) is True
     with pytest.raises(asr.errors.ConfigError, match=r"holds a training already; go on with it \(--resume\)"):
-        goes_on(tmp_path, resume=False, overwrite=False)
-    assert goes_on(tmp_path, resume=False, overwrite=True) is False
+        runs.goes_on(tmp_path, resume=False, overwrite=False)
+    assert runs.goes_on(tmp_path, resume=False, overwrite=True) is False
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"], "only what training wrote is removed"

@@ -6,7 +6,7 @@ import pytest
 from source import MODULES, PREPARERS, imports, name_of
 
 FLOORS = (
-    ("errors",),
+    ("errors", "machine_code"),
     ("settings",),
     ("config", "transcript"),
     ("audio", "text"),
@@ -14,8 +14,9 @@ FLOORS = (
     ("decoding",),
     ("training", "transcription"),
     ("serving",),
-    ("console", "options"),
-    ("lm_cli",),
+    ("console", "runs"),
+    ("options",),
+    ("lm_cli", "tune_cli"),
     ("cli",),
     ("__main__",),
 )

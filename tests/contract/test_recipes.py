@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from source import ROOT
 
-from asr.cli import run_folder
+from asr import runs
 from asr.config import load_recipe
 
 RECIPES = sorted(ROOT.glob("recipes/*/*.toml"))
@@ -54,7 +54,7 @@ def test_corpus_has_a_default_and_results(corpus: Path) -> None:
 @pytest.mark.parametrize(("path", "name"), list(zip(RECIPES, NAMES, strict=True)), ids=NAMES)
 def test_make_reaches_the_recipe(path: Path, name: str) -> None:
     name = name.removesuffix("/default")
-    recipe, run = path.relative_to(ROOT), run_folder(path)
+    recipe, run = path.relative_to(ROOT), runs.folder(path)
     assert f"asr train {recipe} --run {run} --resume --set seed=1\n" in plan(
         "train", f"RECIPE={name}", "ARGS=--set seed=1"
     )

@@ -1,6 +1,7 @@
 """Which decoder is built from which options, seen in what it answers where two readings are nearly alike."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,24 @@ import torch
 
 import asr.lm
 from asr.config import FeatureConfig, ModelConfig, TextConfig
-from asr.decoding.decoder import LM_FOLDER, RNN_FOLDER, DecodingOptions, TunedWeights, build_decoder, distinct, store_lm
+from asr.decoding.beam import UNKNOWN_SCORE
+from asr.decoding.decoder import (
+    LM_FOLDER,
+    RNN_FOLDER,
+    DecodingOptions,
+    TunedWeights,
+    build_decoder,
+    describe,
+    distinct,
+    store_lm,
+)
 from asr.decoding.greedy import greedy
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.rescore import RescoringWeights
 from asr.errors import ConfigError, LanguageModelError
 from asr.lm.rnn import RnnConfig, RnnModel, RnnNetwork
 from asr.model import Bundle
+from asr.model.bundle import Calibration
 from asr.text import CharTokenizer
 
 TOKENIZER = CharTokenizer("ab ")
@@ -61,6 +73,35 @@ def test_a_twin_far_down_the_list_costs_a_reading_no_place() -> None:
     assert distinct(readings) == readings[:2]
 
 
+def test_each_search_has_the_temperature_of_its_own() -> None:
+    calibrated = replace(BUNDLE, calibration=Calibration(greedy=2.0, beam=4.0))
+    for options, temperature in ((DecodingOptions(), 2.0), (DecodingOptions(beam_size=10), 4.0)):
+        [[plain]], [[tempered]] = (build_decoder(options, each)(LOG_PROBS, LENGTHS) for each in (BUNDLE, calibrated))
+        assert (plain.text, plain.score) == (tempered.text, tempered.score) == ("aa", tempered.score)
+        said = (LOG_PROBS[0, ::2] / temperature).softmax(-1)[:, 1]
+        assert tempered.words[0].confidence == pytest.approx(said.prod().sqrt().item())
+        assert replace(tempered.words[0], confidence=0.0) == replace(plain.words[0], confidence=0.0)
+
+
+def test_decoding_is_described_as_it_is_done(tmp_path: Path, lm: asr.lm.NgramModel) -> None:
+    assert describe(DecodingOptions()) == {"search": "greedy"}
+    weights = dict.fromkeys(("lm_weight", "word_bonus", "unknown_score"))
+    plain = {"search": "beam", "beam_size": 10, "lm": None, **weights, "rescoring": None, "lexicon": None}
+    bundled = tmp_path / LM_FOLDER
+    assert describe(DecodingOptions(beam_size=10), bundled) == {**plain, "hotwords": 0}
+    store_lm(tmp_path, lm, WEIGHTS)
+    options = DecodingOptions(beam_size=10, word_bonus=0.25, lexicon=Path("words.txt"), hotwords={"a": 1.0, "b": 2.0})
+    assert describe(options, bundled) == {
+        **plain,
+        "lm": str(bundled),
+        "lm_weight": WEIGHTS.lm_weight,
+        "word_bonus": 0.25,
+        "unknown_score": UNKNOWN_SCORE,
+        "lexicon": "words.txt",
+        "hotwords": 2,
+    }
+
+
 def test_hotword_flips_the_winner_and_is_normalised() -> None:
     assert read(DecodingOptions(beam_size=10)) == "aa"
     assert read(DecodingOptions(beam_size=10, hotwords={"BB!": 3.0})) == "bb"
@@ -83,6 +124,22 @@ def test_bundled_language_model_serves_the_beam_with_its_weights(tmp_path: Path,
     assert read(DecodingOptions(beam_size=10), bundled) == "aa", "the tuned weight counts"
     assert read(DecodingOptions(beam_size=10, lm_weight=1.5), bundled) == "bb"
     assert [path.name for path in tmp_path.iterdir()] == [LM_FOLDER]
+
+
+def test_tuned_price_of_unknown_words_counts_and_older_weights_have_the_default(
+    tmp_path: Path, lm: asr.lm.NgramModel
+) -> None:
+    stored, path = tmp_path / LM_FOLDER, tmp_path / LM_FOLDER / "decoding.json"
+    store_lm(tmp_path, lm, WEIGHTS)
+    older = {name: value for name, value in WEIGHTS.model_dump().items() if name != "unknown_score"}
+    path.write_text(json.dumps(older), encoding="utf-8")
+    assert describe(DecodingOptions(beam_size=10), stored)["unknown_score"] == UNKNOWN_SCORE
+    other = asr.lm.train(["bb"] * 5, order=1, fallback=(0.5, 1.0, 1.5))
+    store_lm(tmp_path, other, WEIGHTS)
+    assert read(DecodingOptions(beam_size=10), stored) == "bb", "it knows no other word"
+    cheap = WEIGHTS.model_copy(update={"lm_weight": 0.1, "unknown_score": -0.1})
+    store_lm(tmp_path, other, cheap)
+    assert read(DecodingOptions(beam_size=10), stored) == "aa"
 
 
 def test_named_language_model_goes_before_the_bundled_one(tmp_path: Path, lm: asr.lm.NgramModel) -> None:

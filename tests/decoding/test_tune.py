@@ -8,8 +8,9 @@ import torch
 
 import asr.lm
 from asr.config import TextConfig
+from asr.decoding.beam import UNKNOWN_SCORE
 from asr.decoding.decoder import LM_WEIGHT, WORD_BONUS
-from asr.decoding.tune import LM_WEIGHTS, REFINEMENTS, WORD_BONUSES, Emissions, draw, render, tune
+from asr.decoding.tune import LM_WEIGHTS, REFINEMENTS, UNKNOWN_SCORES, WORD_BONUSES, Emissions, draw, render, tune
 from asr.text import CharTokenizer
 from asr.text.normalize import Normalizer
 
@@ -61,19 +62,20 @@ def test_the_language_model_repairs_what_greedy_mishears(lm: asr.lm.NgramModel) 
 def test_the_coarse_grid_is_searched_and_then_the_neighbourhood_of_the_best(lm: asr.lm.NgramModel) -> None:
     calls = []
     tuning = tune(HELPED, TOKENIZER, NORMALIZER, lm, 10, lambda done, most: calls.append((done, most)))
-    searched = {(point.lm_weight, point.word_bonus) for point in tuning.points}
+    searched = {(point.lm_weight, point.word_bonus, point.unknown_score) for point in tuning.points}
     assert len(searched) == len(tuning.points), "none twice"
-    assert {(weight, bonus) for weight in LM_WEIGHTS for bonus in WORD_BONUSES} <= searched
+    assert {(weight, bonus, UNKNOWN_SCORE) for weight in LM_WEIGHTS for bonus in WORD_BONUSES} <= searched
+    assert {price for _, _, price in searched} == {UNKNOWN_SCORE, *UNKNOWN_SCORES}
     assert len(LM_WEIGHTS) * len(WORD_BONUSES) < len(searched) <= calls[-1][1]
     assert calls[-1][0] == len(searched)
     finest = 0.5 / 2**REFINEMENTS
-    assert all(math.isclose(weight / finest, round(weight / finest)) and weight >= 0 for weight, _ in searched)
+    assert all(math.isclose(weight / finest, round(weight / finest)) and weight >= 0 for weight, _, _ in searched)
     assert all(point.wer >= tuning.best.wer for point in tuning.points)
 
 
-def test_a_language_model_of_other_words_is_a_fault() -> None:
-    # It knows "ba" only, so every a and b costs a price, and leaving out a space that is hardly there costs nothing.
-    other = asr.lm.train(["ba"] * 5, order=1, fallback=(0.5, 1.0, 1.5))
+def other_words() -> tuple[asr.lm.NgramModel, Emissions]:
+    """A language model that knows "ba" only, so every a and b costs a price; and leaving out the space that parts them
+    costs nothing."""
     frames = heard("b a")
     space, b = TOKENIZER.encode("b a")[1], TOKENIZER.encode("b")[0]
     row = torch.full((4,), 0.005)
@@ -81,14 +83,28 @@ def test_a_language_model_of_other_words_is_a_fault() -> None:
     frames[4] = (row / row.sum()).log()
     assert frames.argmax(-1).tolist()[:5:4] == [b, space]
     corpus = Emissions(((frames[None], torch.tensor([len(frames)])),), ("b a",))
+    return asr.lm.train(["ba"] * 5, order=1, fallback=(0.5, 1.0, 1.5)), corpus
+
+
+def test_a_language_model_that_does_harm_at_any_weights_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asr.decoding.tune.UNKNOWN_SCORES", ())
+    other, corpus = other_words()
     assert tune(corpus, TOKENIZER, NORMALIZER, other, beam_size=10).is_fault
+
+
+def test_a_language_model_of_other_words_does_no_harm_where_they_are_cheap() -> None:
+    other, corpus = other_words()
+    tuning = tune(corpus, TOKENIZER, NORMALIZER, other, beam_size=10)
+    assert not tuning.is_fault
+    assert tuning.best.unknown_score in UNKNOWN_SCORES
 
 
 def test_where_dev_does_not_decide_the_weights_stay_near_the_untuned(lm: asr.lm.NgramModel) -> None:
     tuning = tune(emissions(("a b a", ""), ("b a b", "")), TOKENIZER, NORMALIZER, lm, beam_size=10)
     assert tuning.best.wer == tuning.greedy_wer == 0.0
     assert sum(point.wer == 0.0 for point in tuning.points) > 1, "several are as good"
-    assert (tuning.best.lm_weight, tuning.best.word_bonus) == (LM_WEIGHT, WORD_BONUS)
+    best = tuning.best
+    assert (best.lm_weight, best.word_bonus, best.unknown_score) == (LM_WEIGHT, WORD_BONUS, UNKNOWN_SCORE)
 
 
 def test_what_was_found_is_shown(lm: asr.lm.NgramModel, tmp_path) -> None:
@@ -98,7 +114,7 @@ def test_what_was_found_is_shown(lm: asr.lm.NgramModel, tmp_path) -> None:
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(render(tuning))
     shown = console.export_text()
-    assert shown.count(".") >= len(tuning.points)
+    assert shown.count(".") >= len(tuning.surface)
     assert f"{100 * tuning.best.wer:.2f}" in shown
     draw(tuning, tmp_path / "tuning.png")
     assert (tmp_path / "tuning.png").read_bytes().startswith(b"\x89PNG")

@@ -4,10 +4,10 @@ import pytest
 from test_tune import NORMALIZER, TOKENIZER, emissions
 
 import asr.lm
-from asr.decoding.rescore import SearchWeights
+from asr.decoding.decoder import TunedWeights
 from asr.decoding.tune_rescoring import LM_WEIGHTS, SHARES, WORD_BONUSES, tune_rescoring
 
-BEFORE = SearchWeights(lm_weight=0.25, word_bonus=0.5)
+BEFORE = TunedWeights(lm_weight=0.25, word_bonus=0.5, beam_size=10, dev_wer=0.0, greedy_dev_wer=0.0)
 HEARD = emissions(("a b a", "  ?  "), ("a b b", "  ?  "), ("b a b", "     "))
 
 

@@ -1,6 +1,7 @@
 """Beam search, language models and hotwords as a user meets them, on the language of tones."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -93,10 +94,11 @@ def test_tuning_fills_the_bundle_and_the_beam_uses_it(trained, asr_command, bund
     status, output, errors = asr_command("tune", bundle, dev, "--lm", lm, "--beam", 4)
     assert status == 0, errors
     assert "WER on dev" in output
+    assert re.search(r"^unknown to it [\d.]+% of the words said$", output, re.MULTILINE)
     assert (bundle.parent / "tuning.png").read_bytes().startswith(b"\x89PNG")
     weights = json.loads((bundle / "lm/decoding.json").read_text(encoding="utf-8"))
     assert weights["dev_wer"] <= weights["greedy_dev_wer"]
-    assert {path.name for path in bundle.iterdir()} - {"lm"} == {
+    assert {path.name for path in bundle.iterdir()} - {"lm", "calibration.json"} == {
         path.name for path in (trained.run / "model").iterdir()
     }
     assert f"language_model.lm_weight{weights['lm_weight']}" in asr_command("info", bundle)[1].replace(" ", "")
@@ -104,6 +106,27 @@ def test_tuning_fills_the_bundle_and_the_beam_uses_it(trained, asr_command, bund
     status, _, errors = asr_command("evaluate", bundle, dev, "--beam", 4, "--json", rates)
     assert status == 0, errors
     assert json.loads(rates.read_text(encoding="utf-8"))["wer"] == pytest.approx(weights["dev_wer"])
+
+
+def test_tuning_without_a_language_model_fits_the_confidences(trained, asr_command, bundle: Path) -> None:
+    test = trained.corpus / "test.jsonl"
+    status, output, errors = asr_command("tune", bundle, trained.corpus / "dev.jsonl", "--beam", 4)
+    assert status == 0, errors
+    assert [line.split()[0] for line in output.splitlines()[-2:]] == ["greedy", "beam"]
+    assert (bundle.parent / "calibration.png").read_bytes().startswith(b"\x89PNG")
+    assert not (bundle / "lm").exists()
+    temperatures = json.loads((bundle / "calibration.json").read_text(encoding="utf-8"))
+    assert f"calibration.beam{temperatures['beam']}" in asr_command("info", bundle)[1].replace(" ", "")
+    found = []
+    for model in (trained.run / "model", bundle):
+        status, output, errors = asr_command("evaluate", model, test, "--json", bundle.parent / "rates.json")
+        assert status == 0, errors
+        found.append(json.loads((bundle.parent / "rates.json").read_text(encoding="utf-8")))
+    before, after = found
+    assert after["wer"] == before["wer"]
+    assert before["calibration_error"] == before["calibration_error_uncalibrated"]
+    assert after["calibration_error_uncalibrated"] == pytest.approx(before["calibration_error"], abs=1e-6)
+    assert after["decoding"] == {"search": "greedy"}
 
 
 def test_harmful_language_model_is_a_fault(
@@ -115,7 +138,7 @@ def test_harmful_language_model_is_a_fault(
     assert status == 1
     assert "WER on dev" in output
     assert errors.splitlines()[-1].startswith(f"asr: {lm}: a fault, not a result")
-    assert not (bundle / "lm").exists()
+    assert {path.name for path in bundle.iterdir()} == {path.name for path in (trained.run / "model").iterdir()}
 
 
 def test_recurrent_model_is_judged_tuned_and_used(trained, asr_command, bundle: Path, lm: Path, rnn: Path) -> None:

@@ -2,11 +2,14 @@
 
 import io
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from asr.evaluation import Evaluation, Speed, hypothesis_lines, render, score, to_json, write_hypotheses, write_json
+from asr.evaluation.calibration import reliability
 
 REFERENCES = ["call four one", "set a timer", "stop"]
 HYPOTHESES = ["call for one oh", "set timer", "stop"]
@@ -15,6 +18,9 @@ EVALUATION = Evaluation(
     wer_interval=(0.1, 0.6),
     speed=Speed(audio_seconds=20.0, seconds=0.5),
     normalization="NFC, lower case",
+    decoding={"search": "beam", "beam_size": 50, "lm": None, "lexicon": "words.txt", "hotwords": 0},
+    calibration=reliability(np.array([0.75, 0.25]), np.array([True, False])),
+    uncalibrated=reliability(np.array([0.5, 0.5]), np.array([False, False])),
 )
 
 
@@ -37,7 +43,16 @@ def test_json_holds_fractions_under_the_promised_names():
         "audio_seconds": 20.0,
         "real_time_factor": 0.025,
         "normalization": "NFC, lower case",
+        "decoding": {"search": "beam", "beam_size": 50, "lm": None, "lexicon": "words.txt", "hotwords": 0},
+        "calibration_error": 0.25,
+        "calibration_error_uncalibrated": 0.5,
     }
+
+
+def test_a_system_without_confidences_has_no_calibration_error():
+    silent = Evaluation(EVALUATION.rates, (0.0, 1.0), Speed(1.0, 1.0), "none")
+    assert (to_json(silent)["calibration_error"], to_json(silent)["calibration_error_uncalibrated"]) == (None, None)
+    assert "unknown: no words with confidences" in shown(silent)
 
 
 def test_files_read_back(tmp_path):
@@ -73,6 +88,9 @@ def test_the_table_names_numbers_interval_and_normalisation():
     assert "NFC, lower case" in text
     assert "1 substitutions, 1 deletions, 1 insertions" in text
     assert "0.0250  (40 times real time)" in text
+    assert "search beam, beam_size 50, lexicon words.txt\n" in text.replace("  ", "").replace(" \n", "\n")
+    assert "25.00%  (of word confidences; 50.00% uncalibrated; about 34.55% would be chance)" in text
+    assert "not calibrated" in shown(replace(EVALUATION, uncalibrated=EVALUATION.calibration))
 
 
 def test_the_worst_utterances_come_first_and_aligned():

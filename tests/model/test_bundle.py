@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 
 from asr.config import FeatureConfig, ModelConfig, TextConfig
 from asr.errors import BundleError
-from asr.model.bundle import Bundle, load_bundle, save_bundle
+from asr.model.bundle import UNCALIBRATED, Bundle, Calibration, load_bundle, save_bundle, store_calibration
 from asr.model.ctc import Model
 from asr.text.tokenizer import CharTokenizer
 
@@ -66,6 +66,28 @@ def test_saving_again_replaces_and_leaves_nothing_behind(bundle, tmp_path):
         "model.safetensors",
         "tokenizer.json",
     ]
+
+
+def test_calibration_travels_and_older_bundles_have_none(bundle, tmp_path):
+    folder = tmp_path / "model"
+    save_bundle(folder, bundle)
+    assert load_bundle(folder).calibration == UNCALIBRATED == Calibration(greedy=1.0, beam=1.0)
+    files = {path.name for path in folder.iterdir()}
+    for beam in (1.5, 2.5):
+        store_calibration(folder, Calibration(greedy=0.5, beam=beam))
+        assert load_bundle(folder).calibration == Calibration(greedy=0.5, beam=beam)
+    assert {path.name for path in folder.iterdir()} == files | {"calibration.json"}
+    save_bundle(tmp_path / "again", load_bundle(folder))
+    assert load_bundle(tmp_path / "again").calibration == Calibration(greedy=0.5, beam=2.5)
+
+
+@pytest.mark.parametrize("content", ["{", '{"greedy": 0.0}', '{"warmth": 1.0}', "[]", "\xff"])
+def test_a_damaged_calibration_is_named(bundle, tmp_path, content):
+    save_bundle(tmp_path / "model", bundle)
+    (tmp_path / "model/calibration.json").write_text(content, encoding="latin-1")
+    with pytest.raises(BundleError, match=r"calibration\.json: not a calibration .*; delete it") as caught:
+        load_bundle(tmp_path / "model")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])

@@ -1,15 +1,18 @@
 """Scoring a toy recogniser, which hears levels as letters, on a manifest of made files."""
 
+import math
+
 import pytest
 import soundfile
 import torch
 
 from asr.config import FeatureConfig, ModelConfig, TextConfig
 from asr.dataset import Manifest, Utterance, write_manifest
-from asr.decoding import greedy
+from asr.decoding import DecodingOptions, greedy
 from asr.errors import AsrError, ManifestError
 from asr.evaluation import to_json
 from asr.model import Bundle
+from asr.model.bundle import UNCALIBRATED, Calibration
 from asr.text import CharTokenizer
 from asr.transcription import Recognizer, emissions, evaluate
 
@@ -27,10 +30,10 @@ class LevelModel(torch.nn.Module):
         return torch.nn.functional.one_hot(token, 4).mul(20.0).log_softmax(-1), 1 + lengths // 80
 
 
-def recognizer(tokens="ab ", **text):
-    features = FeatureConfig(sample_rate=RATE, bins=16)
-    bundle = Bundle(LevelModel(), CharTokenizer(tokens), TextConfig(**text), features, ModelConfig())
-    return Recognizer(bundle, device="cpu")
+def recognizer(tokens="ab ", calibration=UNCALIBRATED, decoding=None, **text):
+    features, words = FeatureConfig(sample_rate=RATE, bins=16), TextConfig(**text)
+    bundle = Bundle(LevelModel(), CharTokenizer(tokens), words, features, ModelConfig(), calibration=calibration)
+    return Recognizer(bundle, device="cpu", decoding=decoding)
 
 
 def manifest(folder, pairs):
@@ -73,6 +76,21 @@ def test_hypotheses_are_normalised_as_the_references_are_and_the_way_is_named(tm
     assert to_json(result)["normalization"] == upper.normalizer.describe()
     assert result.rates.wer == 0.0
     assert evaluate(recognizer(case="upper"), corpus).rates.utterances[0].reference == "AB"
+
+
+@pytest.mark.parametrize("decoding", [DecodingOptions(), DecodingOptions(beam_size=4)])
+def test_calibration_is_measured_before_and_after_and_changes_no_rate(tmp_path, decoding):
+    corpus = manifest(tmp_path, [("ab ab", "Ab, ab!"), ("a", "b"), ("", "a b"), ("b a b", "b b"), ("ba", "ba")])
+    plain = evaluate(recognizer(decoding=decoding), corpus)
+    assert plain.calibration == plain.uncalibrated
+    assert plain.calibration.words == 2 + 1 + 3 + 1
+    assert plain.calibration.calibration_error == pytest.approx(2 / 7, abs=1e-3), "surely heard, but two are wrong"
+    tempered = evaluate(recognizer(calibration=Calibration(greedy=9.0, beam=9.0), decoding=decoding), corpus)
+    assert tempered.rates == plain.rates
+    assert tempered.uncalibrated.bins == plain.uncalibrated.bins
+    said = 1 / (1 + 3 * math.exp(-20 / 9))
+    assert tempered.calibration.calibration_error == pytest.approx(abs(5 / 7 - said), abs=1e-3)
+    assert to_json(tempered)["decoding"]["search"] == ("beam" if decoding.beam_size else "greedy")
 
 
 def test_offset_and_duration_are_honoured(tmp_path):

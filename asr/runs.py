@@ -1,0 +1,45 @@
+"""The folder that a training works in: where it lies, and what may lie there already."""
+
+import shutil
+from pathlib import Path
+
+from asr.errors import ConfigError
+
+TRACES = (
+    "last.ckpt",
+    "model",
+    "evaluation.json",
+    "history.jsonl",
+    "curves.png",
+    "tensorboard",
+    "tuning.png",
+    "calibration.png",
+)
+"""What a training, its evaluation and its tuning leave in the folder."""
+
+
+def folder(recipe: Path) -> Path:
+    """Where a recipe trains: recipes/an4/{default,x}.toml in runs/an4 and runs/an4-x, my.toml in runs/my."""
+    path = recipe.resolve()
+    shelved = path.parent.parent.name == "recipes"
+    names = [path.parent.name] * shelved + [path.stem] * (not shelved or path.stem != "default")
+    return Path("runs", "-".join(names))
+
+
+def goes_on(run: Path, resume: bool, overwrite: bool) -> bool:
+    """Whether to go on with the training in a folder. Clears the folder if asked to begin anew there.
+
+    Raises:
+        ConfigError: the folder holds a training, and nothing was said of it.
+    """
+    traces = [path for name in TRACES if (path := run / name).exists()]
+    if overwrite:
+        for path in traces:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return False
+    if traces and not resume:
+        raise ConfigError(
+            f"{run}: holds a training already; go on with it (--resume), replace it (--overwrite), "
+            "or choose another folder (--run)"
+        )
+    return (run / "last.ckpt").exists()

@@ -1,0 +1,173 @@
+"""The subcommand `asr tune`: what is chosen on a development set once a model is trained."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asr.console import note, progress, show
+from asr.errors import ConfigError
+from asr.options import BatchSeconds, Device, Model
+
+if TYPE_CHECKING:
+    from asr.decoding.decoder import TunedWeights
+    from asr.decoding.tune import Emissions
+    from asr.lm import NgramModel
+    from asr.lm.rnn import RnnModel
+    from asr.model import Bundle
+    from asr.text import Normalizer
+
+
+@dataclass(frozen=True, slots=True)
+class _Dev:
+    """A model, and what it hears in a development set."""
+
+    folder: Path
+    bundle: "Bundle"
+    normalizer: "Normalizer"
+    manifest: Path
+    heard: "Emissions"
+
+
+def tune(
+    model: Model,
+    manifest: Annotated[Path, typer.Argument(metavar="DEV", help="A development set: a JSON Lines file.")],
+    lm: Annotated[
+        Path | None,
+        typer.Option(help="Language model to weigh and store: a folder, or an ARPA file.", show_default="none"),
+    ] = None,
+    rescore: Annotated[
+        Path | None, typer.Option(help="Weigh this recurrent language model too: a folder.", show_default="none")
+    ] = None,
+    beam: Annotated[int, typer.Option(min=1, help="Prefixes kept by the search.")] = 50,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the error rates here.", show_default="tuning.png beside the model")
+    ] = None,
+    batch_seconds: BatchSeconds = 60.0,
+    device: Device = None,
+) -> None:
+    """Fit a model to a development set: its confidences, and the weights of a language model if one is given.
+
+    Confidences are fitted for greedy decoding and for beam search apart, the latter with the language model that is
+    stored in the model, if any. If beam search with the one given is worse than greedy decoding, that is an error, and
+    the model stays as it is. So it is if rescoring is worse than beam search.
+    """
+    from asr.dataset import Manifest
+    from asr.decoding.compilation import on_compilation
+    from asr.decoding.decoder import store_lm
+    from asr.lm import load, load_recurrent
+    from asr.model import load_bundle
+    from asr.transcription import Recognizer, emissions
+
+    if rescore is not None and lm is None:
+        raise ConfigError(f"--rescore {rescore}: ranks what beam search finds with a language model; give --lm too")
+    on_compilation(note)
+    ngrams = load(lm) if lm is not None else None
+    rnn = load_recurrent(rescore) if rescore is not None else None
+    bundle = load_bundle(model)
+    recognizer = Recognizer(bundle, device)
+    with progress("listening") as done:
+        heard = emissions(recognizer, Manifest(manifest), batch_seconds, done)
+    dev = _Dev(model, bundle, recognizer.normalizer, manifest, heard)
+    if ngrams is not None:
+        weights = _weigh(dev, ngrams, f"{lm}", beam, picture or model.resolve().parent / "tuning.png")
+        if rnn is not None:
+            weights = _weigh_rescoring(dev, ngrams, rnn, f"{rescore}", weights, beam)
+        store_lm(model, ngrams, weights, rnn)
+    _calibrate(dev, beam)
+    note(f"stored in {model}; try it: asr transcribe {model} FILE --beam {beam}")
+
+
+def _weigh(dev: _Dev, ngrams: "NgramModel", lm: str, beam: int, picture: Path) -> "TunedWeights":
+    """Search the weights of a language model, and show them.
+
+    Raises:
+        ConfigError: the language model makes the error rate worse.
+    """
+    from asr.decoding.tune import draw, render, tune
+
+    with progress("tuning") as done:
+        tuning = tune(dev.heard, dev.bundle.tokenizer, dev.normalizer, ngrams, beam, done)
+    draw(tuning, picture)
+    best = tuning.best
+    show(render(tuning))
+    show(f"\ngreedy        WER {tuning.greedy_wer:.2%}")
+    show(f"beam {beam:<8} WER {tuning.beam_wer:.2%}")
+    weights = f"lm_weight {best.lm_weight:g}, word_bonus {best.word_bonus:g}, unknown_score {best.unknown_score:g}"
+    show(f"with the LM   WER {best.wer:.2%}  ({weights})")
+    show(f"unknown to it {_unknown(ngrams, dev.heard.references):.2%} of the words said\n")
+    note(f"picture: {picture}")
+    if tuning.is_fault:
+        raise ConfigError(
+            f"{lm}: a fault, not a result: with this language model beam search is worse on {dev.manifest} than "
+            f"greedy decoding ({best.wer:.2%} WER against {tuning.greedy_wer:.2%}), so nothing was stored; check with "
+            "`asr lm perplexity` that its words are spelled as the model's transcripts are"
+        )
+    return tuning.weights
+
+
+def _weigh_rescoring(
+    dev: _Dev, ngrams: "NgramModel", rnn: "RnnModel", name: str, weights: "TunedWeights", beam: int
+) -> "TunedWeights":
+    """Search the weights of rescoring, show them, and add them to those of the search.
+
+    Raises:
+        ConfigError: rescoring makes the error rate worse.
+    """
+    from asr.decoding.tune_rescoring import render, tune_rescoring
+
+    with progress("tuning rescoring"):
+        tuning = tune_rescoring(dev.heard, dev.bundle.tokenizer, dev.normalizer, ngrams, rnn, weights, beam)
+    show(render(tuning))
+    if tuning.is_fault:
+        raise ConfigError(
+            f"{name}: a fault, not a result: rescoring with it is worse on {dev.manifest} than beam search alone "
+            f"({tuning.wer:.2%} WER against {tuning.beam_wer:.2%}), so nothing was stored; train it on more text, or "
+            "leave out --rescore"
+        )
+    return weights.model_copy(update={"rescoring": tuning.weights, "dev_wer": tuning.wer})
+
+
+def _unknown(lm: "NgramModel", texts: Sequence[str]) -> float:
+    """The share of words that a language model does not know; the texts hold some."""
+    from asr.lm.ngram import UNKNOWN
+
+    words = [lm.vocabulary.id(word) for text in texts for word in text.split()]
+    return words.count(UNKNOWN) / len(words)
+
+
+def _calibrate(dev: _Dev, beam: int) -> None:
+    """Fit the temperatures of confidences, show what that changes, and store them."""
+    from asr.decoding.calibrate import calibrate
+    from asr.decoding.decoder import LM_FOLDER, DecodingOptions, build_decoder
+    from asr.evaluation.calibration import draw, render
+    from asr.model.bundle import Calibration, store_calibration
+
+    fitted = {
+        name: calibrate(
+            dev.heard,
+            build_decoder(options, dev.bundle, dev.folder / LM_FOLDER),
+            dev.bundle.tokenizer,
+            dev.normalizer,
+        )
+        for name, options in {"greedy": DecodingOptions(), "beam": DecodingOptions(beam)}.items()
+    }
+    show(render({name: each.after for name, each in fitted.items()}))
+    show("")
+    for name, each in fitted.items():
+        errors = [_percent(of.calibration_error) for of in (each.before, each.after)]
+        losses = [f"{loss or 0.0:.3f}" for loss in (each.before.log_loss, each.after.log_loss)]
+        show(
+            f"{name:6}  WER {each.rates.wer:.2%}, temperature {each.temperature:.3f}: log loss {' to '.join(losses)}, "
+            f"calibration error {' to '.join(errors)}"
+        )
+    picture = dev.folder.resolve().parent / "calibration.png"
+    draw({name: (each.before, each.after) for name, each in fitted.items()}, picture)
+    note(f"picture: {picture}")
+    store_calibration(dev.folder, Calibration(greedy=fitted["greedy"].temperature, beam=fitted["beam"].temperature))
+
+
+def _percent(share: float | None) -> str:
+    return "unknown" if share is None else f"{share:.2%}"
