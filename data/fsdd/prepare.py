@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 from asr.dataset import Utterance
 from asr.dataset.corpus import Corpus, Splits, expect, main, measure
@@ -33,11 +32,8 @@ INDICES = {"train": range(10, 50), "dev": range(5, 10), "test": range(5)}
 """Of the 50 recordings of every digit by every speaker. Test is the publisher's; its training set is all the others."""
 
 SEED = 0
-USES = {"train": 8, "dev": 2, "test": 3}
+USES = {"train": 4, "dev": 2, "test": 3}
 """How often each recording of a split occurs in its connected digits."""
-TRAIN_PACES = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
-"""In train every occurrence is played at one of these speeds, pitch included: within a string nobody keeps one pace,
-and the longest recording of a digit by a speaker is twice the shortest, or more. Dev and test stay as recorded."""
 FEWEST, MOST = 3, 7
 """Digits in a string."""
 GAP_SECONDS, EDGE_SECONDS = (0.05, 0.35), (0.1, 0.3)
@@ -92,14 +88,10 @@ def connected(splits: Splits, folder: Path) -> dict[str, list[Utterance]]:
                 random.Random(f"{SEED} {name} {speaker}"),
                 np.random.default_rng([SEED, *f"{name} {speaker}".encode()]),
             )
-            pace = random.Random(f"{SEED} {name} {speaker} pace")
             own = [digit for digit in digits if digit.speaker == speaker]
             waveforms = {digit.id: soundfile.read(digit.audio_filepath, dtype="float32")[0] for digit in own}
             for number, string in enumerate(strings(own, USES[name], rng)):
-                recordings = [waveforms[digit.id] for digit in string]
-                if name == "train":
-                    recordings = [played(recording, pace.choice(TRAIN_PACES)) for recording in recordings]
-                waveform = join(recordings, noise)
+                waveform = join([waveforms[digit.id] for digit in string], noise)
                 stem = f"{name}-{speaker}-{number:03d}"
                 soundfile.write(temporary / name / f"{stem}.wav", waveform, SAMPLE_RATE, subtype="PCM_16")
                 made_of[stem] = [digit.id for digit in string]
@@ -128,11 +120,6 @@ def strings(digits: Sequence[Utterance], uses: int, rng: random.Random) -> Itera
         length = rng.choice([n for n in range(FEWEST, MOST + 1) if left == n or left - n >= FEWEST])
         yield dealt[first : first + length]
         first += length
-
-
-def played(recording: Samples, pace: float) -> Samples:
-    """The recording at another speed, in tenths: 1.2 makes it a sixth shorter, and higher."""
-    return np.asarray(resample_poly(recording, 10, round(10 * pace)), np.float32)
 
 
 def join(recordings: Sequence[Samples], rng: np.random.Generator) -> Samples:
