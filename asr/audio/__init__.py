@@ -1,9 +1,9 @@
 """Waveform in, features out."""
 
-import importlib
 import sys
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from asr.rooms import Room
 
 if TYPE_CHECKING:
     from asr.audio.augment import SpecAugment as SpecAugment
@@ -25,19 +25,4 @@ _HOME = {
 }
 __all__ = ["AudioInfo", "LogMel", "SpecAugment", "info", "load", "perturb", "resample"]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'asr.audio' has no attribute {name!r}")
-
-
-class _Room(ModuleType):
-    """Importing the module asr.audio.load binds it here as `load`; keep that name for its function instead."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        public = name in _HOME and isinstance(value, ModuleType)
-        super().__setattr__(name, getattr(value, name) if public else value)
-
-
-sys.modules[__name__].__class__ = _Room
+sys.modules[__name__].__class__ = Room

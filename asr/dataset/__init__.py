@@ -1,7 +1,9 @@
 """Manifests in, batches out."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING
+
+from asr.rooms import Room
 
 if TYPE_CHECKING:
     from asr.dataset.batches import Batch as Batch
@@ -43,8 +45,4 @@ __all__ = [
     "write_manifest",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'asr.dataset' has no attribute {name!r}")
+sys.modules[__name__].__class__ = Room

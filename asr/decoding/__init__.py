@@ -1,12 +1,11 @@
 """Log-probabilities in, text out."""
 
-import importlib
 import sys
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asr.machine_code import discard_stale
+from asr.rooms import Room
 
 if TYPE_CHECKING:
     from asr.decoding.align import align as align
@@ -53,19 +52,4 @@ __all__ = [
     "words",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'asr.decoding' has no attribute {name!r}")
-
-
-class _Room(ModuleType):
-    """Importing the module asr.decoding.greedy binds it here as `greedy`; keep that name for its function instead."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        public = name in _HOME and isinstance(value, ModuleType)
-        super().__setattr__(name, getattr(value, name) if public else value)
-
-
-sys.modules[__name__].__class__ = _Room
+sys.modules[__name__].__class__ = Room

@@ -1,7 +1,9 @@
 """References and hypotheses in, error rates out. Sees only strings, so it can score any system."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING
+
+from asr.rooms import Room
 
 if TYPE_CHECKING:
     from asr.evaluation.calibration import Reliability as Reliability
@@ -58,8 +60,4 @@ __all__ = [
     "write_json",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'asr.evaluation' has no attribute {name!r}")
+sys.modules[__name__].__class__ = Room

@@ -1,12 +1,11 @@
 """Words in, scores out: n-gram models, read, trained and mapped from a file; recurrent models."""
 
-import importlib
 import sys
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asr.machine_code import discard_stale
+from asr.rooms import Room
 
 if TYPE_CHECKING:
     from asr.lm.arpa import read_arpa as read_arpa
@@ -47,19 +46,4 @@ __all__ = [
     "write_arpa",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'asr.lm' has no attribute {name!r}")
-
-
-class _Room(ModuleType):
-    """Importing the module asr.lm.load binds it here as `load`; keep such names for their functions instead."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        public = name in _HOME and isinstance(value, ModuleType)
-        super().__setattr__(name, getattr(value, name) if public else value)
-
-
-sys.modules[__name__].__class__ = _Room
+sys.modules[__name__].__class__ = Room

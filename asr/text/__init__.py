@@ -1,7 +1,9 @@
 """Text in, tokens out: normalisation, then characters or subwords, and no character lost unseen."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING
+
+from asr.rooms import Room
 
 if TYPE_CHECKING:
     from asr.text.normalize import Normalizer as Normalizer
@@ -34,8 +36,4 @@ __all__ = [
     "required_frames",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'asr.text' has no attribute {name!r}")
+sys.modules[__name__].__class__ = Room

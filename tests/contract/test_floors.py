@@ -6,7 +6,7 @@ import pytest
 from source import MODULES, PREPARERS, imports, name_of
 
 FLOORS = (
-    ("errors", "machine_code"),
+    ("errors", "machine_code", "rooms"),
     ("settings",),
     ("config", "transcript"),
     ("audio", "text"),
