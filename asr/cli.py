@@ -143,6 +143,7 @@ def evaluate(
     hotwords: options.Hotwords = None,
     hotword: options.Hotword = None,
     rescore: options.Rescore = None,
+    nbest: Annotated[int, typer.Option(min=1, help="Find so many readings, and what the best of them reach.")] = 1,
     batch_seconds: options.BatchSeconds = 60.0,
     device: options.Device = None,
 ) -> None:
@@ -150,12 +151,12 @@ def evaluate(
     from asr.dataset import Manifest
     from asr.evaluation import render, write_hypotheses, write_json
 
-    decoding = options.decoding_options(beam, lm, lm_weight, word_bonus, lexicon, hotwords, hotword, rescore)
+    decoding = options.decoding_options(beam, lm, lm_weight, word_bonus, lexicon, hotwords, hotword, rescore, nbest)
     evaluation = _evaluate(model, Manifest(manifest), batch_seconds, device, decoding)
     if json is not None:
         write_json(json, evaluation)
     if hypotheses is not None:
-        write_hypotheses(hypotheses, evaluation.rates)
+        write_hypotheses(hypotheses, evaluation)
     show(render(evaluation))
 
 

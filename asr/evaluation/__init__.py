@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from asr.evaluation.rates import ErrorRates as ErrorRates
     from asr.evaluation.rates import UtteranceErrors as UtteranceErrors
     from asr.evaluation.rates import confusions as confusions
+    from asr.evaluation.rates import oracle_wer as oracle_wer
     from asr.evaluation.rates import score as score
     from asr.evaluation.report import Evaluation as Evaluation
     from asr.evaluation.report import hypothesis_lines as hypothesis_lines
@@ -34,6 +35,7 @@ _HOME = {
     "compare": "asr.evaluation.significance",
     "confusions": "asr.evaluation.rates",
     "hypothesis_lines": "asr.evaluation.report",
+    "oracle_wer": "asr.evaluation.rates",
     "reliability": "asr.evaluation.calibration",
     "render": "asr.evaluation.report",
     "score": "asr.evaluation.rates",
@@ -52,6 +54,7 @@ __all__ = [
     "compare",
     "confusions",
     "hypothesis_lines",
+    "oracle_wer",
     "reliability",
     "render",
     "score",

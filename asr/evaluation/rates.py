@@ -100,6 +100,23 @@ def score(references: Sequence[str], hypotheses: Sequence[str], ids: Sequence[st
     )
 
 
+def oracle_wer(references: Sequence[str], readings: Sequence[Sequence[str]]) -> float:
+    """Word error rate if of each N-best list the reading with the fewest errors were chosen: what rescoring can reach.
+
+    Args:
+        references: what was said.
+        readings: of each utterance in the same order, at least one.
+
+    Raises:
+        AsrError: no reference has any word.
+    """
+    most = max(map(len, readings), default=1)
+    ranks = [score(references, [each[min(rank, len(each) - 1)] for each in readings]) for rank in range(most)]
+    errors = [[utterance.errors for utterance in rates.utterances] for rates in ranks]
+    fewest: int = sum(map(min, zip(*errors, strict=True)))
+    return fewest / ranks[0].reference_words
+
+
 def confusions(utterances: Iterable[UtteranceErrors], characters: bool = False) -> Counter[tuple[str, str]]:
     """Count which words (or characters) were recognised as which others; deletions and insertions are left out.
 

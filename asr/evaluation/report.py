@@ -24,7 +24,8 @@ class Evaluation:
     `wer_interval` is the bootstrap 95% interval of the word error rate, as fractions; `normalization` says in words
     what was done to references and hypotheses before they were compared, `decoding` in plain values how the hypotheses
     were found. `calibration` tells how far their confidences can be trusted, `uncalibrated` how far those could be that
-    the model itself says; None where there are none.
+    the model itself says; None where there are none. Where N-best lists were asked for, `readings` holds those of each
+    utterance, best first, normalised, and `oracle_wer` the error rate if always the right one were chosen.
     """
 
     rates: ErrorRates
@@ -34,6 +35,8 @@ class Evaluation:
     decoding: Mapping[str, Any] = field(default_factory=dict)
     calibration: Reliability | None = None
     uncalibrated: Reliability | None = None
+    readings: tuple[tuple[str, ...], ...] = ()
+    oracle_wer: float | None = None
 
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -56,12 +59,16 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "decoding": dict(evaluation.decoding),
         "calibration_error": _calibration_error(evaluation.calibration),
         "calibration_error_uncalibrated": _calibration_error(evaluation.uncalibrated),
+        "oracle_wer": evaluation.oracle_wer,
     }
 
 
-def hypothesis_lines(rates: ErrorRates) -> Iterator[dict[str, Any]]:
-    """One plain record an utterance, in the order of the corpus; `words` counts those of the reference."""
-    for utterance in rates.utterances:
+def hypothesis_lines(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
+    """One plain record an utterance, in the order of the corpus; `words` counts those of the reference, `readings` is
+    there where N-best lists were asked for.
+    """
+    utterances = evaluation.rates.utterances
+    for utterance, readings in zip(utterances, evaluation.readings or [()] * len(utterances), strict=True):
         yield {
             "id": utterance.id,
             "reference": utterance.reference,
@@ -71,6 +78,7 @@ def hypothesis_lines(rates: ErrorRates) -> Iterator[dict[str, Any]]:
             "substitutions": utterance.substitutions,
             "deletions": utterance.deletions,
             "insertions": utterance.insertions,
+            **({"readings": list(readings)} if readings else {}),
         }
 
 
@@ -79,9 +87,10 @@ def write_json(path: Path | str, evaluation: Evaluation) -> None:
     _write(Path(path), json.dumps(to_json(evaluation), ensure_ascii=False, indent=2) + "\n")
 
 
-def write_hypotheses(path: Path | str, rates: ErrorRates) -> None:
-    """Write `hypothesis_lines(rates)` as JSON Lines, complete or not at all."""
-    _write(Path(path), "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in hypothesis_lines(rates)))
+def write_hypotheses(path: Path | str, evaluation: Evaluation) -> None:
+    """Write `hypothesis_lines(evaluation)` as JSON Lines, complete or not at all."""
+    lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in hypothesis_lines(evaluation))
+    _write(Path(path), "".join(lines))
 
 
 def render(evaluation: Evaluation, worst: int = 5, confused: int = 5) -> RenderableType:
@@ -111,6 +120,9 @@ def _summary(evaluation: Evaluation) -> Table:
     table.add_column()
     table.add_row("WER", f"{rates.wer:.2%}  (95% interval {low:.2%} to {high:.2%})")
     table.add_row("CER", f"{rates.cer:.2%}  (spaces counted)")
+    if evaluation.oracle_wer is not None:
+        most = max(map(len, evaluation.readings), default=1)
+        table.add_row("oracle WER", f"{evaluation.oracle_wer:.2%}  (if of {most} readings the right one were chosen)")
     table.add_row("normalisation", Text(evaluation.normalization))
     if evaluation.decoding:
         named = ", ".join(f"{name} {value}" for name, value in evaluation.decoding.items() if value not in (None, 0))

@@ -16,7 +16,7 @@ from asr.decoding.tune import Emissions
 from asr.decoding.words import words
 from asr.errors import AsrError, ManifestError
 from asr.evaluation.calibration import Reliability, judge, reliability
-from asr.evaluation.rates import ErrorRates, score
+from asr.evaluation.rates import ErrorRates, oracle_wer, score
 from asr.evaluation.report import Evaluation
 from asr.evaluation.significance import bootstrap_interval
 from asr.evaluation.speed import Speed
@@ -50,11 +50,10 @@ def evaluate(
     recognized = _recognize(recognizer, manifest, utterances, batch_seconds, progress)
     seconds = time.perf_counter() - started - recognized.apart_seconds
     normalizer = recognizer.normalizer
-    rates = score(
-        [normalizer(utterance.text) for utterance in utterances],
-        [normalizer(hypothesis.text) for hypothesis in recognized.hypotheses],
-        [utterance.id for utterance in utterances],
-    )
+    references = [normalizer(utterance.text) for utterance in utterances]
+    readings = tuple(tuple(normalizer(each.text) for each in nbest) for nbest in recognized.nbest)
+    rates = score(references, [each[0] for each in readings], [utterance.id for utterance in utterances])
+    ranked = recognizer.decoding.nbest > 1
     return Evaluation(
         rates=rates,
         wer_interval=bootstrap_interval(
@@ -64,8 +63,10 @@ def evaluate(
         speed=Speed(recognized.audio_seconds, seconds),
         normalization=normalizer.describe(),
         decoding=recognizer.describe_decoding(),
-        calibration=_reliability(rates, [hypothesis.words for hypothesis in recognized.hypotheses], normalizer),
+        calibration=_reliability(rates, [nbest[0].words for nbest in recognized.nbest], normalizer),
         uncalibrated=_reliability(rates, recognized.uncalibrated, normalizer),
+        readings=readings if ranked else (),
+        oracle_wer=oracle_wer(references, readings) if ranked else None,
     )
 
 
@@ -95,11 +96,11 @@ def emissions(
 
 @dataclass(frozen=True, slots=True)
 class _Recognized:
-    """What was recognised, in the order of the manifest: the words also with the confidences of an uncalibrated model,
-    found in `apart_seconds`, which are no part of recognition.
+    """What was recognised, in the order of the manifest: the hypotheses of each utterance, best first, and the words of
+    the best with the confidences of an uncalibrated model, found in `apart_seconds`, which are no part of recognition.
     """
 
-    hypotheses: list[Hypothesis]
+    nbest: list[list[Hypothesis]]
     uncalibrated: list[Sequence[Word]]
     audio_seconds: float
     apart_seconds: float
@@ -113,17 +114,17 @@ def _recognize(
     progress: Progress | None,
 ) -> _Recognized:
     """Find the words of each utterance."""
-    found: dict[int, Hypothesis] = {}
+    found: dict[int, list[Hypothesis]] = {}
     uncalibrated: dict[int, Sequence[Word]] = {}
     samples, apart = 0, 0.0
     for indices, waveforms in _batches(recognizer, manifest, utterances, batch_seconds, progress):
         samples += sum(len(waveform) for waveform in waveforms)
         log_probs, lengths = recognizer.log_probs(waveforms)
-        best = [hypotheses[0] for hypotheses in recognizer.read(log_probs, lengths)]
-        found |= zip(indices, best, strict=True)
+        nbest = recognizer.read(log_probs, lengths)
+        found |= zip(indices, nbest, strict=True)
         started = time.perf_counter()
-        for index, hypothesis, frames, length in zip(indices, best, log_probs, lengths.tolist(), strict=True):
-            uncalibrated[index] = _uncalibrated(recognizer, hypothesis, frames[:length])
+        for index, hypotheses, frames, length in zip(indices, nbest, log_probs, lengths.tolist(), strict=True):
+            uncalibrated[index] = _uncalibrated(recognizer, hypotheses[0], frames[:length])
         apart += time.perf_counter() - started
     order = range(len(utterances))
     return _Recognized(

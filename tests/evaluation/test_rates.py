@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.errors import AsrError
-from asr.evaluation import confusions, score
+from asr.evaluation import confusions, oracle_wer, score
 
 
 def distance(reference, hypothesis):
@@ -92,3 +92,10 @@ def test_needs_no_torch():
         "import sys, asr.evaluation as e; [getattr(e, name) for name in e.__all__]; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_oracle_chooses_the_reading_with_the_fewest_errors():
+    references = ["a b", "c", "d e f"]
+    readings = [["a x", "a b"], ["c"], ["d", "x y z", "d e"]]
+    assert oracle_wer(references, readings) == pytest.approx(1 / 6)
+    assert oracle_wer(references, [[each[0]] for each in readings]) == score(references, ["a x", "c", "d"]).wer

@@ -46,6 +46,7 @@ def test_json_holds_fractions_under_the_promised_names():
         "decoding": {"search": "beam", "beam_size": 50, "lm": None, "lexicon": "words.txt", "hotwords": 0},
         "calibration_error": 0.25,
         "calibration_error_uncalibrated": 0.5,
+        "oracle_wer": None,
     }
 
 
@@ -58,9 +59,9 @@ def test_a_system_without_confidences_has_no_calibration_error():
 def test_files_read_back(tmp_path):
     write_json(tmp_path / "new" / "evaluation.json", EVALUATION)
     assert json.loads((tmp_path / "new" / "evaluation.json").read_text()) == to_json(EVALUATION)
-    write_hypotheses(tmp_path / "hypotheses.jsonl", EVALUATION.rates)
+    write_hypotheses(tmp_path / "hypotheses.jsonl", EVALUATION)
     lines = [json.loads(line) for line in (tmp_path / "hypotheses.jsonl").read_text().splitlines()]
-    assert lines == list(hypothesis_lines(EVALUATION.rates))
+    assert lines == list(hypothesis_lines(EVALUATION))
     assert lines[0] == {
         "id": "u1",
         "reference": "call four one",
@@ -73,11 +74,21 @@ def test_files_read_back(tmp_path):
     }
 
 
+def test_readings_and_what_the_best_of_them_reach_are_told():
+    ranked = replace(
+        EVALUATION, readings=(("call for one oh", "call four one"), ("set timer",), ("stop",)), oracle_wer=1 / 7
+    )
+    assert [line["readings"] for line in hypothesis_lines(ranked)] == [list(each) for each in ranked.readings]
+    assert to_json(ranked)["oracle_wer"] == 1 / 7
+    assert "14.29%  (if of 2 readings the right one were chosen)" in shown(ranked)
+    assert "oracle" not in shown(EVALUATION)
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "hypotheses.jsonl"
     path.write_text("old")
     with pytest.raises(UnicodeEncodeError):
-        write_hypotheses(path, score(["a"], ["\ud800"]))
+        write_hypotheses(path, Evaluation(score(["a"], ["\ud800"]), (0.0, 1.0), Speed(1.0, 1.0), "none"))
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

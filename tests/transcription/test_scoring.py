@@ -23,11 +23,12 @@ class LevelModel(torch.nn.Module):
     """Level 0.1 is "a", 0.2 is "b", 0.3 is " ", silence is the blank; a frame is 10 ms."""
 
     frame_seconds = 0.01
+    sharpness = 20.0
 
     def log_probs(self, waveforms, lengths):
         frames = torch.nn.functional.pad(waveforms, (0, 80)).unfold(1, 80, 80)
         token = (10 * frames.mean(dim=-1)).round().long()
-        return torch.nn.functional.one_hot(token, 4).mul(20.0).log_softmax(-1), 1 + lengths // 80
+        return torch.nn.functional.one_hot(token, 4).mul(self.sharpness).log_softmax(-1), 1 + lengths // 80
 
 
 def recognizer(tokens="ab ", calibration=UNCALIBRATED, decoding=None, **text):
@@ -91,6 +92,18 @@ def test_calibration_is_measured_before_and_after_and_changes_no_rate(tmp_path, 
     said = 1 / (1 + 3 * math.exp(-20 / 9))
     assert tempered.calibration.calibration_error == pytest.approx(abs(5 / 7 - said), abs=1e-3)
     assert to_json(tempered)["decoding"]["search"] == ("beam" if decoding.beam_size else "greedy")
+
+
+def test_readings_are_scored_where_they_are_asked_for(tmp_path):
+    corpus = manifest(tmp_path, [("ab", "ba"), ("a", "a")])
+    plain = evaluate(recognizer(decoding=DecodingOptions(beam_size=50)), corpus)
+    assert (plain.readings, plain.oracle_wer) == ((), None)
+    unsure = recognizer(decoding=DecodingOptions(beam_size=50, nbest=3))
+    unsure.model.sharpness = 6.0
+    ranked = evaluate(unsure, corpus)
+    assert ranked.rates == plain.rates
+    assert [(len(each), each[0]) for each in ranked.readings] == [(3, "ab"), (2, "a")]
+    assert ranked.oracle_wer == (0.0 if "ba" in ranked.readings[0] else 0.5)
 
 
 def test_offset_and_duration_are_honoured(tmp_path):
