@@ -28,6 +28,10 @@ def test_training_says_how_well_it_hears(trained) -> None:
         "audio_seconds",
         "real_time_factor",
         "normalization",
+        "decoding",
+        "calibration_error",
+        "calibration_error_uncalibrated",
+        "oracle_wer",
     }
     assert result["wer"] <= 0.05
     assert result["utterances"] == SPLITS["test"]
