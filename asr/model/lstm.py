@@ -25,7 +25,7 @@ def _forward(step, products, bias, sizes, state, hidden, output, gates, kept):  
             frame = position(direction, step, sizes[row])
             h = hidden[direction, row]
             _row_forward(
-                products[direction, row],
+                products[direction][row],
                 bias[direction],
                 state[direction, row],
                 h,
@@ -36,7 +36,7 @@ def _forward(step, products, bias, sizes, state, hidden, output, gates, kept):  
 
 
 @numba.njit(cache=True, nogil=True)
-def _backward(step, outer, hidden, sizes, state, gates, kept, now, gradients):  # type: ignore[no-untyped-def]
+def _backward(step, hidden, outer, sizes, state, gates, kept, now, gradients):  # type: ignore[no-untyped-def]
     directions, batch, units = state.shape
     nothing = np.zeros(units, f32)
     for direction in range(directions):
@@ -50,7 +50,7 @@ def _backward(step, outer, hidden, sizes, state, gates, kept, now, gradients):  
             into = now[direction, row]
             _row_backward(
                 outer[row, frame, own],
-                hidden[direction, row],
+                hidden[direction][row],
                 state[direction, row],
                 gates[row, frame, direction],
                 kept[row, frame, direction],

@@ -30,6 +30,8 @@ class Subsampling(nn.Module):
             nn.Conv2d(inputs, channels, kernel_size=3, stride=(stride, 2), padding=1)
             for inputs, stride in zip((1, channels), strides, strict=True)
         )
+        # In bf16, forward and backward, more than twice as fast on CPUs.
+        self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for _ in strides:
             bins = _strided(bins, 2)
         self.projection = nn.Linear(channels * bins, outputs)
@@ -49,7 +51,10 @@ class Subsampling(nn.Module):
             image = image * valid_frames(lengths, image.shape[2])[:, None, :, None]
             image = nn.functional.relu(convolution(image))
             lengths = _strided(lengths, convolution.stride[0])  # type: ignore[arg-type, index]
-        frames: Tensor = self.projection(image.transpose(1, 2).flatten(2))
+        # Frames are flattened as they lie in memory, bins before channels; the projection's inputs are the other way.
+        _, channels, _, bins = image.shape
+        weight = self.projection.weight.view(-1, channels, bins).transpose(1, 2).flatten(1)
+        frames = nn.functional.linear(image.permute(0, 2, 3, 1).flatten(2), weight, self.projection.bias)
         return frames, lengths
 
 

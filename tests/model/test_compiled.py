@@ -153,3 +153,22 @@ def test_two_ways_back_give_the_same(cell):
     output = run(layer, frames, torch.float32).square().sum()
     first, second = (torch.autograd.grad(output, frames, retain_graph=True)[0] for _ in range(2))
     assert torch.equal(first, second)
+
+
+@each_dtype
+@pytest.mark.parametrize("packs", [True, False])
+def test_multiplies_rows_as_they_are_when_it_is_called(dtype, packs, monkeypatch):
+    if packs and not compiled._PACKS:
+        pytest.skip("this processor or PyTorch has no oneDNN in bf16")
+    monkeypatch.setattr(compiled, "_PACKS", packs)
+    torch.manual_seed(0)
+    rows, weights = torch.zeros(2, 5, 32, dtype=dtype), torch.randn(2, 128, 32).to(dtype)
+    multiply = compiled.multiplier(rows, weights)
+    multiply()
+    rows.copy_(torch.randn(2, 5, 32))
+
+    exact = torch.bmm(rows.double(), weights.double().transpose(1, 2))
+    for products, expected in zip(multiply(), exact, strict=True):
+        bits = torch.from_numpy(products)
+        found = (bits.view(torch.bfloat16) if dtype == torch.bfloat16 else bits).double()
+        torch.testing.assert_close(found, expected, rtol=2**-8 if dtype == torch.bfloat16 else 1e-5, atol=1e-4)
