@@ -15,11 +15,11 @@ import numpy
 import torch
 
 from asr.decoding.align import align
-from asr.decoding.fusion import Words, account, finish, finish_all
 from asr.decoding.hypothesis import Hypothesis
-from asr.decoding.likelihood import examine, log_likelihood
+from asr.decoding.likelihood import examine
+from asr.decoding.nbest import nbest
 from asr.decoding.prefix import advance
-from asr.decoding.tables import ACTIVE, EMPTY, PREFIX, TOTAL, Tables, make_room, new_tables, new_work_space, trace
+from asr.decoding.tables import Tables, grown, new_tables, new_work_space
 from asr.decoding.vocabulary import build_words, new_nodes
 from asr.decoding.words import words as time_words
 from asr.errors import ConfigError
@@ -51,7 +51,7 @@ class SearchState:
 class _Chunk:
     """Some frames: log-probabilities, probabilities (frames, tokens), and each frame's sum and peak (frames,)."""
 
-    log_probs: torch.Tensor
+    log_probs: Any
     probabilities: Any
     sums: Any
     peaks: Any
@@ -138,7 +138,7 @@ class BeamSearch:
         Raises:
             ValueError: the shape does not fit the tokenizer, or a frame does not add up to one.
         """
-        return self.finish(self._advance(self.start(), log_probs))
+        return self._decode(self._array(log_probs, 2))
 
     def batch(self, log_probs: torch.Tensor, lengths: torch.Tensor, threads: int = 2) -> list[list[Hypothesis]]:
         """Decode many utterances, each as if alone.
@@ -148,11 +148,20 @@ class BeamSearch:
             lengths: valid frames of each utterance, shape (batch,).
             threads: how many to decode at a time; the compiled search does not hold Python's lock.
         """
-        utterances = [frames[:length] for frames, length in zip(log_probs, lengths.tolist(), strict=True)]
-        if threads == 1:
-            return [self(utterance) for utterance in utterances]
+        # Checked and converted at once: whatever asks for Python's lock, however shortly, makes the other threads wait.
+        array = self._array(log_probs, 3)
+        utterances = [frames[:length] for frames, length in zip(array, lengths.tolist(), strict=True)]
+        found: list[list[Hypothesis]] = [[] for _ in utterances]
+        waiting = iter(sorted(range(len(utterances)), key=lambda number: -len(utterances[number])))
+
+        def work() -> None:
+            for number in waiting:
+                found[number] = self._decode(utterances[number])
+
         with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(self, utterances))
+            for worker in [pool.submit(work) for _ in range(threads)]:
+                worker.result()
+        return found
 
     def start(self) -> SearchState:
         """A search that has heard nothing."""
@@ -167,26 +176,20 @@ class BeamSearch:
             ValueError: as in a call.
         """
         tables, nodes = state.tables.copy(), None if state.nodes is None else state.nodes.copy()
-        return self._advance(replace(state, tables=tables, nodes=nodes), log_probs)
+        return self._advance(replace(state, tables=tables, nodes=nodes), self._array(log_probs, 2))
 
     def finish(self, state: SearchState) -> list[Hypothesis]:
         """What has been heard so far, as in a call; `state` stays as it is and may hear more."""
-        counts, tree, names, weights = state.tables
-        active = int(counts[ACTIVE])
-        ends, scores = names[PREFIX, :active], weights[TOTAL, :active]
-        if self._words is not None:
-            words = self._words._replace(nodes=state.nodes)
-            scores = scores.copy()
-            finish_all(words, ends, scores)
-            if not scores.any():  # no prefix ends with a word of the lexicon: go back to where they last did
-                ends = numpy.unique([_last_complete(words, tree, end) for end in ends])
-                scores = numpy.ones(len(ends))
-        best = ends[numpy.argsort(-scores, kind="stable")[: self._nbest]]
         probabilities, peaks = _joined(state.heard, self._tokenizer.size)
-        found = [self._hypothesis(trace(tree, end), probabilities, peaks, state.heard) for end in best]
-        return sorted(found, key=lambda hypothesis: -hypothesis.score)
+        words = None if self._words is None else self._words._replace(nodes=state.nodes)
+        found = nbest(state.tables, words, probabilities, peaks, self._nbest)
+        hypotheses = [self._hypothesis(each, state.heard) for each in found]
+        return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)
 
-    def _advance(self, state: SearchState, log_probs: torch.Tensor) -> SearchState:
+    def _decode(self, log_probs: Any) -> list[Hypothesis]:
+        return self.finish(self._advance(self.start(), log_probs))
+
+    def _advance(self, state: SearchState, log_probs: Any) -> SearchState:
         """As `advance`, but `state` is used up."""
         chunk = self._examine(log_probs, state.frames)
         tables, nodes = state.tables, state.nodes
@@ -197,19 +200,17 @@ class BeamSearch:
             done = advance(*frames, done, self._cut, self._margin, tables, space, words)
             if done == len(chunk.sums):
                 return SearchState(state.frames + done, (*state.heard, chunk), tables, nodes)
-            tables, nodes = make_room(tables, nodes)
+            tables = tables._replace(tree=grown(tables.tree))
+            nodes = None if nodes is None else grown(nodes)
 
-    def _hypothesis(self, tokens: Any, probabilities: Any, peaks: Any, heard: Sequence[_Chunk]) -> Hypothesis:
-        acoustic = log_likelihood(probabilities, peaks, tokens)
-        log_prob, score = 0.0, acoustic
-        if self._words is not None:
-            log_prob, extras = account(self._words, tokens)
-            score += self._words.lm_weight * log_prob + extras
+    def _hypothesis(self, found: tuple[Any, ...], heard: Sequence[_Chunk]) -> Hypothesis:
+        tokens, acoustic, log_prob, extras = found
         ids = tuple(tokens.tolist())
+        weight = 0.0 if self._words is None else self._words.lm_weight
         return Hypothesis(
             text=" ".join(self._tokenizer.decode(ids).split()),
             tokens=ids,
-            score=score,
+            score=acoustic + weight * log_prob + extras,
             acoustic_score=acoustic,
             lm_score=log_prob,
             words=self._times(ids, heard),
@@ -218,22 +219,26 @@ class BeamSearch:
     def _times(self, tokens: Sequence[int], heard: Sequence[_Chunk]) -> tuple[Word, ...]:
         if self._frame_seconds is None or not tokens:
             return ()
-        log_probs = torch.cat([chunk.log_probs for chunk in heard]) if len(heard) > 1 else heard[0].log_probs
+        log_probs = numpy.concatenate([chunk.log_probs for chunk in heard]) if len(heard) > 1 else heard[0].log_probs
         duration = (len(log_probs) - 0.5) * self._frame_seconds
-        spans = align(log_probs, tokens, self._temperature)
+        spans = align(torch.from_numpy(log_probs), tokens, self._temperature)
         return time_words(spans, self._tokenizer, self._frame_seconds, duration)
 
-    def _examine(self, log_probs: torch.Tensor, before: int) -> _Chunk:
-        """Check some frames and take them out of the logarithm; errors count frames from `before`."""
-        if log_probs.ndim != 2 or log_probs.shape[1] != self._tokenizer.size:
+    def _array(self, log_probs: torch.Tensor, dimensions: int) -> Any:
+        """Log-probabilities as a numpy array in float32 or float64, their shape checked."""
+        if log_probs.ndim != dimensions or log_probs.shape[-1] != self._tokenizer.size:
+            wanted = ("batch, " if dimensions == 3 else "") + f"frames, {self._tokenizer.size}"
             raise ValueError(
                 f"log_probs: shape {tuple(log_probs.shape)}, but the tokenizer has {self._tokenizer.size} tokens; give "
-                f"(frames, {self._tokenizer.size}) from the model that belongs to it"
+                f"({wanted}) from the model that belongs to it"
             )
         log_probs = log_probs.detach().cpu()
-        exact = log_probs if log_probs.dtype == torch.float64 else log_probs.float()
-        probabilities = numpy.exp(exact.contiguous().numpy())
-        sums, peaks = numpy.empty(len(exact)), numpy.empty(len(exact))
+        return (log_probs if log_probs.dtype == torch.float64 else log_probs.float()).contiguous().numpy()
+
+    def _examine(self, log_probs: Any, before: int) -> _Chunk:
+        """Check some frames and take them out of the logarithm; errors count frames from `before`."""
+        probabilities = numpy.exp(log_probs)
+        sums, peaks = numpy.empty(len(log_probs)), numpy.empty(len(log_probs))
         wrong = examine(probabilities, sums, peaks, SUM_TOLERANCE)
         if wrong >= 0:
             raise ValueError(
@@ -251,10 +256,3 @@ def _joined(heard: Sequence[_Chunk], vocabulary: int) -> tuple[Any, Any]:
         return heard[0].probabilities, heard[0].peaks
     probabilities = numpy.concatenate([chunk.probabilities for chunk in heard])
     return probabilities, numpy.concatenate([chunk.peaks for chunk in heard])
-
-
-def _last_complete(words: Words, tree: Any, node: int) -> int:
-    """The longest beginning of a prefix that may be a whole text; the empty one always may."""
-    while node != EMPTY and finish(words, node) == 0.0:
-        node = tree[node]["parent"]
-    return node

@@ -172,13 +172,6 @@ def finish(words: Words, prefix: int) -> float:
 
 
 @borrowing
-def finish_all(words: Words, prefixes: Any, scores: Any) -> None:
-    """Multiply the scores, float64, by the factors of ending the utterance at the prefixes, int32; both (prefixes,)."""
-    for i in range(len(prefixes)):
-        scores[i] *= finish(words, prefixes[i])
-
-
-@borrowing
 def account(words: Words, tokens: Any) -> tuple[float, float]:
     """What the finished tokens are worth to the model, end included, not weighted; and what comes on top, for words."""
     log_prob, extras = 0.0, 0.0

@@ -27,24 +27,6 @@ SMALL = 1e-100
 """Weights are scaled up when they fall below this, long before float64 rounds them."""
 
 
-def log_likelihood(probabilities: Any, peaks: Any, tokens: Any) -> float:
-    """The natural log-probability that the frames say exactly these tokens.
-
-    Args:
-        probabilities: numpy array, shape (frames, tokens).
-        peaks: the largest probability of each frame, float64, shape (frames,).
-        tokens: int32 array without blanks, shape (length,).
-
-    Returns:
-        At most 0 (up to rounding); -inf where no path writes these tokens.
-    """
-    for negligible in NEGLIGIBLE:
-        value, lost = _forward(probabilities, peaks, tokens, negligible)
-        if not lost:
-            break
-    return float(value)
-
-
 @allocating
 def _forward(probabilities: Any, peaks: Any, tokens: Any, negligible: float) -> tuple[float, bool]:
     """The log-likelihood, and whether what was dropped could matter."""
@@ -95,6 +77,25 @@ def _forward(probabilities: Any, peaks: Any, tokens: Any, negligible: float) -> 
     if value == 0.0:
         return -numpy.inf, lost > 0.0
     return numpy.log(value) + scale, lost > TOLERANCE * value
+
+
+@allocating
+def log_likelihood(probabilities: Any, peaks: Any, tokens: Any) -> float:
+    """The natural log-probability that the frames say exactly these tokens.
+
+    Args:
+        probabilities: numpy array, shape (frames, tokens).
+        peaks: the largest probability of each frame, float64, shape (frames,).
+        tokens: int32 array without blanks, shape (length,).
+
+    Returns:
+        At most 0 (up to rounding); -inf where no path writes these tokens.
+    """
+    for negligible in NEGLIGIBLE:
+        value, lost = _forward(probabilities, peaks, tokens, negligible)
+        if not lost:
+            break
+    return value
 
 
 @borrowing

@@ -34,6 +34,7 @@ from asr.decoding.tables import (
     TOTAL,
     Tables,
     WorkSpace,
+    compact,
 )
 
 SMALL = 1e-50
@@ -66,12 +67,14 @@ def advance(
         words: None for a search without language model, lexicon and hotwords.
 
     Returns:
-        The first frame not searched: the number of frames, or less where the tree is full.
+        The first frame not searched: the number of frames, or less where the tree must grow first.
     """
-    weights, vocabulary = tables.weights, probabilities.shape[1]
+    weights, size, vocabulary = tables.weights, tables.weights.shape[1], probabilities.shape[1]
     for t in range(start, len(probabilities)):
-        if tables.counts[NODES] + weights.shape[1] > len(tables.tree):
-            return t
+        if tables.counts[NODES] + size > len(tables.tree):
+            compact(tables, words)
+            if tables.counts[NODES] + size > len(tables.tree) // 2:
+                return t
         found, least = 0, cut * peaks[t]
         if sums[t] - probabilities[t, 0] >= cut * probabilities[t, 0]:
             for token in range(1, vocabulary):

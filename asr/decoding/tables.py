@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from asr.decoding.compilation import allocating
+from asr.decoding.compilation import allocating, borrowing
 from asr.decoding.lexicon import START
 
 NOTHING, EMPTY = 0, 1
@@ -12,8 +12,11 @@ NOTHING, EMPTY = 0, 1
 NODES, ACTIVE = 0, 1
 """Places in `counts`: nodes in the tree, prefixes in the beam."""
 
-NODE = numpy.dtype([("parent", "i4"), ("token", "i4"), ("child", "i4"), ("sibling", "i4"), ("slot", "i4")])
-"""A prefix. Its children are a list: `child` is the newest, then `sibling`s. `slot`: its place in the beam, or -1."""
+NODE = numpy.dtype(
+    [("parent", "i4"), ("token", "i4"), ("child", "i4"), ("sibling", "i4"), ("slot", "i4"), ("number", "i4")]
+)
+"""A prefix. Its children are a list: `child` is the newest, then `sibling`s. `slot`: its place in the beam, or -1.
+`number`: for `compact`."""
 PREFIX, LAST, SPELLING = 0, 1, 2
 """Rows of `names`: the nodes of the kept prefixes, their last tokens, and what their unfinished words are to the
 lexicon."""
@@ -67,61 +70,46 @@ def new_work_space(size: int, vocabulary: int) -> WorkSpace:
     return WorkSpace(pool, numpy.empty(size + len(pool)), numpy.empty(vocabulary, numpy.int32))
 
 
-def make_room(tables: Tables, nodes: Any) -> tuple[Tables, Any]:
-    """Forget what no kept prefix descends from, and let the tree grow if that does not make it half empty.
-
-    Args:
-        tables: their tree is full; they are used up.
-        nodes: other records beside those of the tree, or None.
-
-    Returns:
-        Both, with the tree's nodes numbered anew.
-    """
-    kept = _prune(tables)
-    length = max(len(tables.tree), 2 * (len(kept) + tables.names.shape[1]))
-    tree = _resized(tables.tree[kept], length)
-    return tables._replace(tree=tree), None if nodes is None else _resized(nodes[kept], length)
-
-
-def _resized(records: Any, length: int) -> Any:
-    resized = numpy.zeros(length, records.dtype)
-    resized[: len(records)] = records
-    return resized
-
-
-@allocating
-def _prune(tables: Tables) -> Any:
-    """Forget the nodes that no kept prefix descends from, and number the others anew, in place.
+@borrowing
+def compact(tables: Tables, words: Any) -> None:
+    """Forget the nodes that no kept prefix descends from, and move the others together, in place.
 
     A forgotten prefix has no descendants, so if it comes back there is nothing it could fail to meet.
 
-    Returns:
-        The old numbers of the nodes, in order; `tree` must be taken at them.
+    Args:
+        tables: the search.
+        words: `fusion.Words`, whose nodes move along, or None.
     """
     counts, tree, names = tables.counts, tables.tree, tables.names
-    number = numpy.zeros(len(tree), numpy.int32)
-    number[EMPTY] = EMPTY
+    for node in range(2, counts[NODES]):
+        tree[node].number = NOTHING
+    tree[EMPTY].number, tree[EMPTY].child = EMPTY, NOTHING
     for i in range(counts[ACTIVE]):
         node = names[PREFIX, i]
-        while number[node] == NOTHING and node != NOTHING:
-            number[node] = EMPTY
+        while tree[node].number == NOTHING:
+            tree[node].number = EMPTY
             node = tree[node].parent
-    kept = numpy.empty(len(tree), numpy.int64)
-    kept[NOTHING], kept[EMPTY] = NOTHING, EMPTY
-    tree[EMPTY].child = NOTHING
     count = 2
     for node in range(2, counts[NODES]):  # parents come before their children
-        if number[node] != NOTHING:
-            number[node] = count
-            kept[count] = node
-            above = tree[node].parent
-            tree[node].parent, tree[node].child = number[above], NOTHING
-            tree[node].sibling, tree[above].child = tree[above].child, count
+        if tree[node].number != NOTHING:
+            here, there = tree[node], tree[count]
+            above = tree[here.parent].number
+            # Numbers stay where they are: they are the new ones of the nodes that were there.
+            here.number = count
+            there.parent, there.token, there.slot = above, here.token, here.slot
+            there.child, there.sibling = NOTHING, tree[above].child
+            tree[above].child = count
+            if words is not None:
+                words.nodes[count] = words.nodes[node]
             count += 1
     for i in range(counts[ACTIVE]):
-        names[PREFIX, i] = number[names[PREFIX, i]]
+        names[PREFIX, i] = tree[names[PREFIX, i]].number
     counts[NODES] = count
-    return kept[:count]
+
+
+def grown(records: Any) -> Any:
+    """Twice as many records, one for each node of a tree; the new ones are zero."""
+    return numpy.concatenate([records, numpy.zeros_like(records)])
 
 
 @allocating
