@@ -146,13 +146,14 @@ def evaluate(
     nbest: Annotated[int, typer.Option(min=1, help="Find so many readings, and what the best of them reach.")] = 1,
     batch_seconds: options.BatchSeconds = 60.0,
     device: options.Device = None,
+    precision: options.Precision = options.Arithmetic.FP32,
 ) -> None:
     """Score a model on a manifest: error rates, speed, and whether its confidences can be trusted."""
     from asr.dataset import Manifest
     from asr.evaluation import render, write_hypotheses, write_json
 
     decoding = options.decoding_options(beam, lm, lm_weight, word_bonus, lexicon, hotwords, hotword, rescore, nbest)
-    evaluation = _evaluate(model, Manifest(manifest), batch_seconds, device, decoding)
+    evaluation = _evaluate(model, Manifest(manifest), batch_seconds, device, decoding, precision)
     if json is not None:
         write_json(json, evaluation)
     if hypotheses is not None:
@@ -177,6 +178,7 @@ def transcribe(
     nbest: Annotated[int, typer.Option(min=1, help="Write so many readings, with their scores; txt or json.")] = 1,
     batch_seconds: options.BatchSeconds = 60.0,
     device: options.Device = None,
+    precision: options.Precision = options.Arithmetic.FP32,
 ) -> None:
     """Write what is said in recordings.
 
@@ -188,7 +190,7 @@ def transcribe(
         raise ConfigError(f"--format {format}: has no place for {nbest} readings; choose txt or json, or --nbest 1")
     decoding = options.decoding_options(beam, lm, lm_weight, word_bonus, lexicon, hotwords, hotword, rescore, nbest)
     places = _places(files, output, format)
-    recognizer = transcription.Recognizer.load(model, device, decoding)
+    recognizer = transcription.Recognizer.load(model, device, decoding, precision.value)
     failed = False
     with progress("transcribing", hidden=not places and sys.stdout.isatty()) as done:
         for number, (path, result) in enumerate(recognizer.transcribe_files(files, batch_seconds), start=1):
@@ -238,10 +240,11 @@ def _evaluate(
     batch_seconds: float = 60.0,
     device: str | None = None,
     decoding: "DecodingOptions | None" = None,
+    precision: options.Arithmetic = options.Arithmetic.FP32,
 ) -> "Evaluation":
     from asr.transcription import Recognizer, evaluate
 
-    recognizer = Recognizer.load(model, device, decoding)
+    recognizer = Recognizer.load(model, device, decoding, precision.value)
     with progress("evaluating") as done:
         return evaluate(recognizer, manifest, batch_seconds, done)
 

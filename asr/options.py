@@ -1,5 +1,6 @@
 """Options and arguments that several subcommands take, and how a subcommand is registered."""
 
+import enum
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,11 +12,21 @@ from asr.console import note
 if TYPE_CHECKING:
     from asr.decoding.decoder import DecodingOptions
 
+
+class Arithmetic(enum.StrEnum):
+    """What a model multiplies in; see `asr.transcription.Recognizer`."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
 Device = Annotated[
     str | None, typer.Option(help="Where the model runs, e.g. cpu or cuda:1.", show_default="GPU if any")
 ]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model bundle: the folder that training wrote.")]
 BatchSeconds = Annotated[float, typer.Option(min=0.0, help="Seconds of audio recognised at once.")]
+Precision = Annotated[Arithmetic, typer.Option(help="bf16 is faster where the processor has it; auto takes it there.")]
 Recipe = Annotated[Path | None, typer.Option(help="Read as this recipe will.", show_default="defaults")]
 
 Beam = Annotated[int, typer.Option(min=0, help="Beam search with so many prefixes, e.g. 50; 0 is greedy decoding.")]

@@ -15,9 +15,9 @@ from rich.console import Console
 from torch import nn
 
 from asr.errors import TrainingError
+from asr.model.precision import choose_precision
 from asr.training.interruption import Interruption
 from asr.training.meter import StepMeter
-from asr.training.precision import choose_precision
 from asr.training.progress import TrainingProgress
 from asr.training.schedule import learning_rate
 from asr.training.state import AveragedModel, Position, TrainingState

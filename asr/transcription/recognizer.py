@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from asr.decoding.decoder import LM_FOLDER, DecodingOptions, build_decoder, desc
 from asr.decoding.hypothesis import Hypothesis
 from asr.errors import AsrError
 from asr.model.bundle import Bundle, load_bundle
+from asr.model.precision import choose_precision
 from asr.text.normalize import Normalizer
 from asr.transcript import Segment, Transcript, Word
 from asr.transcription.alternatives import RankedTranscript
@@ -31,6 +32,8 @@ class Recognizer:
         device: where the model runs; None is the GPU if there is one, else the CPU.
         decoding: how its log-probabilities are read; None is greedily.
         bundled_lm: the folder of the bundle's own language model, for beam search; it need not exist.
+        precision: of the model's products. `bf16` is two to three times as fast on processors that multiply it in
+            hardware, and may change a character where the model is in doubt; `auto` is that where it is so.
 
     Raises:
         AsrError: what the decoding asks for cannot be had; see `asr.decoding.build_decoder`.
@@ -42,8 +45,10 @@ class Recognizer:
         device: torch.device | str | None = None,
         decoding: DecodingOptions | None = None,
         bundled_lm: Path | None = None,
+        precision: Literal["auto", "fp32", "bf16"] = "fp32",
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.precision = choose_precision(precision, self.device)
         self.model = bundle.model.to(self.device).eval()
         self.tokenizer = bundle.tokenizer
         self.normalizer = Normalizer(bundle.text)
@@ -56,7 +61,11 @@ class Recognizer:
 
     @classmethod
     def load(
-        cls, folder: Path | str, device: torch.device | str | None = None, decoding: DecodingOptions | None = None
+        cls,
+        folder: Path | str,
+        device: torch.device | str | None = None,
+        decoding: DecodingOptions | None = None,
+        precision: Literal["auto", "fp32", "bf16"] = "fp32",
     ) -> "Recognizer":
         """Read a model bundle; a language model inside serves beam search if `decoding` names no other.
 
@@ -64,7 +73,7 @@ class Recognizer:
             BundleError: the bundle is missing, incomplete, or made by a newer version.
             AsrError: what the decoding asks for cannot be had.
         """
-        return cls(load_bundle(folder), device, decoding, Path(folder) / LM_FOLDER)
+        return cls(load_bundle(folder), device, decoding, Path(folder) / LM_FOLDER, precision)
 
     def log_probs(self, waveforms: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the tokens of some waveforms, at least one.
@@ -76,7 +85,8 @@ class Recognizer:
             log_probs (batch, frames, tokens), natural logs, and their lengths (batch,), on the recogniser's device.
         """
         lengths = torch.tensor([len(waveform) for waveform in waveforms], device=self.device)
-        with torch.inference_mode():
+        bf16 = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        with torch.inference_mode(), bf16:
             return self.model.log_probs(pad_sequence(list(waveforms), batch_first=True).to(self.device), lengths)
 
     def decode(self, waveforms: Sequence[Tensor]) -> list[Hypothesis]:
@@ -92,8 +102,9 @@ class Recognizer:
         return self._decode(log_probs, lengths)
 
     def describe_decoding(self) -> dict[str, Any]:
-        """How log-probabilities are read, as plain values; see `asr.decoding.decoder.describe`."""
-        return describe(self.decoding, self._bundled_lm)
+        """How text is found, as plain values: `asr.decoding.decoder.describe`, and the precision if it is not fp32."""
+        rounded = {} if self.precision == "fp32" else {"precision": self.precision}
+        return describe(self.decoding, self._bundled_lm) | rounded
 
     def transcribe(self, audio: Path | str | Tensor) -> Transcript:
         """Transcribe a file, or a waveform of shape (samples,) at `sample_rate`.

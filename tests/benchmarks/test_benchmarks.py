@@ -87,7 +87,11 @@ def test_epoch_of_the_peer(tmp_path: Path) -> None:
 
 def test_transcription(tmp_path: Path, report: Report) -> None:
     transcription.compare(report, an4.manifest("test", tmp_path, 3), TINY, threads=1, seconds=0.0)
-    assert names(report) == {("transcribe-an4-fp32", "torch-packed"), ("transcribe-an4-fp32", "real-time")}
+    assert names(report) == {
+        (f"transcribe-an4-{precision}", peer)
+        for precision in ("fp32", "bf16")
+        for peer in ("torch-packed-fp32", "torch-packed-bf16", "real-time")
+    }
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of peers

@@ -5,7 +5,7 @@ size, the best token of every frame; it gives no times and no confidences. Again
 audio transcribed in a second.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -27,20 +27,21 @@ from asr.transcription.recognizer import batches_by_length
 SHAPE = Shape("lstm", 3, 256)
 TRAINED = Path(__file__).resolve().parents[2] / "runs/an4/model"
 BATCH_SECONDS = 60.0
+PRECISIONS = "fp32", "bf16"
 
 
-def recognizer(shape: Shape) -> Recognizer:
+def recognizer(shape: Shape, precision: str) -> Recognizer:
     """The model that `make train RECIPE=an4` leaves, or an untrained one of the shape."""
     if shape == SHAPE and TRAINED.exists():
-        return Recognizer.load(TRAINED, "cpu")
+        return Recognizer.load(TRAINED, "cpu", precision=precision)
     model = Model(FeatureConfig(), shape.config(), VOCABULARY)
     bundle = Bundle(model, CharTokenizer(an4.LETTERS), TextConfig(), FeatureConfig(), shape.config())
-    return Recognizer(bundle, "cpu")
+    return Recognizer(bundle, "cpu", precision=precision)
 
 
-def ours(paths: Sequence[Path], shape: Shape) -> Run:
+def ours(paths: Sequence[Path], shape: Shape, precision: str) -> Run:
     """Ours; an error in any file ends the benchmark."""
-    chosen = recognizer(shape)
+    chosen = recognizer(shape, precision)
 
     def run() -> list[str]:
         texts = []
@@ -71,11 +72,12 @@ class TorchaudioFeatures(nn.Module):
         return features / deviation.clamp_min(0.1), lengths
 
 
-def packed(paths: Sequence[Path], durations: Sequence[float], shape: Shape) -> Run:
+def packed(paths: Sequence[Path], durations: Sequence[float], shape: Shape, precision: str) -> Run:
     """The peer; recordings are sorted by length, as ours are."""
     model = Peer(shape, Packed(shape), TorchaudioFeatures()).eval()
 
     @torch.inference_mode()
+    @torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
     def run() -> list[str]:
         texts = [""] * len(paths)
         for batch in batches_by_length(durations, BATCH_SECONDS):
@@ -95,25 +97,33 @@ def compare(report: Report, manifest: Path, shape: Shape, threads: int, seconds:
     utterances = Manifest(manifest)
     paths = [utterance.audio_filepath for utterance in utterances]
     audio_seconds = an4.seconds_of(manifest)
+
+    def own(precision: str) -> Callable[[], Run]:
+        return lambda: ours(paths, shape, precision)
+
+    def peer(precision: str) -> Callable[[], Run]:
+        return lambda: packed(paths, utterances.durations.tolist(), shape, precision)
+
     found = report.compare(
-        "transcribe-an4-fp32",
-        {"": lambda: ours(paths, shape)},
-        {"torch-packed": lambda: packed(paths, utterances.durations.tolist(), shape)},
+        "transcribe-an4",
+        {precision: own(precision) for precision in PRECISIONS},
+        {f"torch-packed-{precision}": peer(precision) for precision in PRECISIONS},
         threads=threads,
         seconds=seconds,
     )
-    report.add("transcribe-an4-fp32", "real-time", threads, found["ours"], [audio_seconds])
-    report.say(f"\nOurs: {report.comparisons[-1].ratio:.0f} seconds of audio a second.")
+    report.say("")
+    for precision in PRECISIONS:
+        report.add(f"transcribe-an4-{precision}", "real-time", threads, found[f"ours {precision}"], [audio_seconds])
+        report.say(f"Ours {precision}: {report.comparisons[-1].ratio:.0f} seconds of audio a second.")
 
 
 def run(report: Report) -> None:
     """With one thread and with two."""
     model = "the model of `make train RECIPE=an4`" if TRAINED.exists() else "an untrained model of the recipe's size"
-    parameters = sum(parameter.numel() for parameter in recognizer(SHAPE).model.parameters())
+    parameters = sum(parameter.numel() for parameter in recognizer(SHAPE, "fp32").model.parameters())
     report.say("\n## Transcription of AN4's test set\n")
     report.say(
-        f"From files to text, greedily, {model}: {parameters / 1e6:.1f} M parameters, float32; batches of "
-        f"{BATCH_SECONDS:.0f} s."
+        f"From files to text, greedily, {model}: {parameters / 1e6:.1f} M parameters; batches of {BATCH_SECONDS:.0f} s."
     )
     with an4.work_folder() as name:
         for threads in (1, 2):

@@ -133,6 +133,18 @@ def test_log_probs_are_normalised_and_carry_no_gradient(real):
     assert not log_probs.requires_grad
 
 
+def test_bf16_is_rounded_float32(real):
+    exact, lengths = Recognizer(real, device="cpu").log_probs(noises(1.0, 0.4))
+    recognizer = Recognizer(real, device="cpu", precision="bf16")
+    assert recognizer.describe_decoding() == {"search": "greedy", "precision": "bf16"}
+    rounded, same_lengths = recognizer.log_probs(noises(1.0, 0.4))
+    assert rounded.dtype == torch.float32
+    assert rounded.exp().sum(-1).allclose(torch.ones(1), atol=1e-5)
+    assert torch.equal(lengths, same_lengths)
+    distance = (rounded.exp() - exact.exp()).abs().max().item()
+    assert 1e-5 < distance < 0.2
+
+
 def test_a_saved_bundle_loads_and_says_the_same(real, tmp_path):
     save_bundle(tmp_path / "model", real)
     waveforms = noises(1.0)

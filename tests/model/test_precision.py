@@ -1,6 +1,6 @@
 import torch
 
-from asr.training.precision import choose_precision
+from asr.model.precision import choose_precision
 
 CPU = torch.device("cpu")
 
