@@ -24,7 +24,7 @@ PREPARE := $(if $(filter-out 4,$(words $(PREPARED))),$(wildcard data/$(CORPUS)/p
 # Training again goes on where Ctrl-C stopped it, unless asked to start over.
 RESUME := $(if $(findstring --overwrite,$(ARGS)),,--resume)
 
-.PHONY: help setup prepare train evaluate transcribe benchmark test test-slow lint format clean
+.PHONY: help setup prepare train verify evaluate transcribe benchmark test test-slow lint format clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -46,6 +46,9 @@ prepare: $(INSTALLED) ## find or make the corpus of RECIPE and write its manifes
 
 train: prepare ## train RECIPE, go on if it was stopped, score it on its test set: runs/RECIPE/{model,evaluation.json}
 	$(BIN)/asr train $(TOML) --run $(RUN) $(RESUME) $(ARGS)
+
+verify: prepare ## train RECIPE anew, and fail if its word error rate is not what its results state: runs/RECIPE-verify
+	$(BIN)/asr train $(TOML) --run $(RUN)-verify --overwrite --verify $(ARGS)
 
 evaluate: $(INSTALLED) ## score the model of RECIPE on its test set again
 	$(BIN)/asr evaluate $(RUN)/model $(TEST) --json $(RUN)/evaluation.json $(ARGS)

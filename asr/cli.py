@@ -21,6 +21,7 @@ from asr.errors import AsrError, ConfigError
 from asr.options import register
 
 if TYPE_CHECKING:
+    from asr.config import StatedConfig
     from asr.dataset import Manifest
     from asr.decoding import DecodingOptions
     from asr.evaluation import Evaluation
@@ -103,6 +104,9 @@ def train(
     run: Annotated[Path | None, typer.Option(help="Folder to train in.", show_default="runs/RECIPE")] = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Fail if the error rate is not within the recipe's stated.wer.")
+    ] = False,
     changes: options.Changes = None,
 ) -> None:
     """Train a recogniser, and score it on the test set."""
@@ -113,6 +117,8 @@ def train(
 
     settings = load_recipe(recipe, changes or ())
     data, run = settings.data, run or runs.folder(recipe)
+    if verify and settings.stated is None:
+        raise ConfigError(f"{recipe}: states no error rate to verify; add a table [stated] with wer = [LEAST, MOST]")
     for name in filter(None, (*data.train, data.dev, data.test)):
         Manifest(name)  # mistakes show before anything is begun or replaced
     try:
@@ -127,6 +133,8 @@ def train(
         show(render(evaluation))
         recording = min(os.path.relpath(test[0].audio_filepath), str(test[0].audio_filepath), key=len)
         note(f"\nTry it: asr transcribe {run / 'model'} {recording}")
+        if verify and settings.stated is not None:
+            _verify(evaluation.rates.wer, settings.stated, recipe)
 
 
 @register(app, "asr evaluate runs/an4/model data/an4/test.jsonl --json evaluation.json")
@@ -232,6 +240,21 @@ def info(model: options.Model) -> None:
 
 app.add_typer(lm_cli.app, name="lm")
 register(app, "asr tune runs/an4/model data/an4/dev.jsonl --lm lm")(tune_cli.tune)
+
+
+def _verify(wer: float, stated: "StatedConfig", recipe: Path) -> None:
+    """Compare what came out with what the recipe states.
+
+    Raises:
+        ConfigError: it is outside.
+    """
+    least, most = stated.wer
+    found = f"WER {wer:.2%}, and the recipe states {least:.2%} to {most:.2%}"
+    if not least <= wer <= most:
+        raise ConfigError(
+            f"{recipe}: {found}; look for what changed since its RESULTS.md was written, or state what holds now"
+        )
+    note(f"verified: {found}")
 
 
 def _evaluate(

@@ -186,6 +186,19 @@ class TrainingConfig(OptimizationConfig):
     read again every epoch."""
 
 
+class StatedConfig(Settings):
+    """What the recipe's results say of it, for `asr train --verify`; training does not read it."""
+
+    wer: tuple[Fraction, Fraction]
+    """Least and most word error rate on data.test, as fractions."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.wer[0] > self.wer[1]:
+            raise ValueError(f"wer {list(self.wer)} must be the least and the most, in this order")
+        return self
+
+
 class Recipe(Settings):
     """One experiment."""
 
@@ -198,6 +211,13 @@ class Recipe(Settings):
     model: ModelConfig = ModelConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     training: TrainingConfig = TrainingConfig()
+    stated: StatedConfig | None = None
+
+    @model_validator(mode="after")
+    def _stated_rates_are_of_a_test_set(self) -> Self:
+        if self.stated is not None and self.data.test is None:
+            raise ValueError("stated.wer is the error rate on data.test; name one, or remove stated")
+        return self
 
     @model_validator(mode="after")
     def _intermediate_layers_are_trained(self) -> Self:

@@ -13,6 +13,7 @@ from asr.settings import Settings
 from asr.training.task import ModelT
 
 MAY_CHANGE = (
+    "stated",
     "data.",
     "training.epochs",
     "training.patience",

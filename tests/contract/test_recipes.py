@@ -51,6 +51,19 @@ def test_corpus_has_a_default_and_results(corpus: Path) -> None:
     assert not list(corpus.rglob("*.py")), "recipes hold no code"
 
 
+@pytest.mark.parametrize("path", [path for path in RECIPES if path.name == "default.toml"], ids=lambda p: p.parent.name)
+def test_results_hold_what_the_recipe_states(path: Path) -> None:
+    stated = load_recipe(path).stated
+    assert stated
+    least, most = (f"{100 * rate:.2f}" for rate in stated.wer)
+    assert f"95% interval {least} to {most}" in (path.parent / "RESULTS.md").read_text(encoding="utf-8")
+    name = path.parent.name
+    run = re.escape(f"runs/{name}-verify")
+    assert re.search(
+        rf"asr train \S+{name}/default.toml --run {run} --overwrite --verify", plan("verify", f"RECIPE={name}")
+    )
+
+
 @pytest.mark.parametrize(("path", "name"), list(zip(RECIPES, NAMES, strict=True)), ids=NAMES)
 def test_make_reaches_the_recipe(path: Path, name: str) -> None:
     name = name.removesuffix("/default")

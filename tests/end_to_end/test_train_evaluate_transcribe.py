@@ -56,6 +56,19 @@ def test_training_is_not_repeated_by_mistake(trained, asr_command) -> None:
     assert (trained.run / "model/model.safetensors").read_bytes() == weights
 
 
+def test_training_is_verified_where_the_recipe_states_a_rate(trained, asr_command) -> None:
+    again = ("train", trained.recipe, "--run", trained.run, "--resume", "--verify")
+    status, _, errors = asr_command(*again)
+    assert status == 1
+    assert "states no error rate to verify; add a table [stated]" in errors
+    status, _, errors = asr_command(*again, "--set", "stated.wer=[0.0, 0.06]")
+    assert status == 0, errors
+    assert "verified: WER" in errors
+    status, _, errors = asr_command(*again, "--set", "stated.wer=[0.9, 1.0]")
+    assert status == 1
+    assert "the recipe states 90.00% to 100.00%" in errors
+
+
 def test_evaluate_repeats_the_score(trained, asr_command, tmp_path: Path) -> None:
     rates, texts = tmp_path / "rates.json", tmp_path / "texts.jsonl"
     test = trained.corpus / "test.jsonl"
