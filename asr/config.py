@@ -100,7 +100,7 @@ class AugmentConfig(Settings):
 class ModelConfig(Settings):
     """Convolutional subsampling, recurrent layers, CTC head."""
 
-    subsampling: Literal[2, 4] = 4
+    subsampling: Literal[2, 3, 4] = 4
     channels: PositiveCount = 32
     """Channels of the subsampling convolutions."""
     cell: Literal["lstm", "gru", "rnn"] = "lstm"

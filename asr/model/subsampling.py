@@ -11,20 +11,20 @@ Size = TypeVar("Size", int, Tensor)
 class Subsampling(nn.Module):
     """Two 3x3 convolutions over time and frequency, then a projection; as in Deep Speech 2 (Amodei et al. 2016).
 
-    Both halve the frequency axis. The first halves time; the second halves it again when `factor` is 4. Output frame t
-    is centred on input frame t * factor. Frames past a sequence's length are zero before each convolution, as if the
+    Both halve the frequency axis. The first takes every second frame, or third when `factor` is 3; the second takes
+    every second of those when `factor` is 4. Output frame t is centred on input frame t * factor. Frames past a sequence's length are zero before each convolution, as if the
     sequence stood alone.
 
     Args:
         bins: mel bins of the features.
         channels: channels of the convolutions.
-        factor: frames in for one frame out, 2 or 4.
+        factor: frames in for one frame out: 2, 3 or 4.
         outputs: size of the projected frames.
     """
 
     def __init__(self, bins: int, channels: int, factor: int, outputs: int) -> None:
         super().__init__()
-        strides = {2: (2, 1), 4: (2, 2)}[factor]
+        strides = {2: (2, 1), 3: (3, 1), 4: (2, 2)}[factor]
         self.factor = factor
         self.convolutions = nn.ModuleList(
             nn.Conv2d(inputs, channels, kernel_size=3, stride=(stride, 2), padding=1)
