@@ -17,8 +17,10 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 
-def parts(folder: Path | None) -> dict[str, Callable[..., None]]:
-    """What can be run, by name; `folder` holds texts, emissions and language models to use instead of made-up ones."""
+def parts(folder: Path | None, pictures: Path) -> dict[str, Callable[..., None]]:
+    """What can be run, by name; `folder` holds texts, emissions and language models to use instead of made-up ones, and
+    `pictures` is where pictures go.
+    """
     import decoding
     import epoch
     import features
@@ -36,7 +38,7 @@ def parts(folder: Path | None) -> dict[str, Callable[..., None]]:
         "features": features.run,
         "decode": lambda report: decoding.run(report, folder),
         "lm": lambda report: language_models.run(report, folder),
-        "manifest": manifest.run,
+        "manifest": lambda report: manifest.run(report, pictures),
     }
     if torch.cuda.is_available():
         found["gpu"] = lambda report: gpu.run(report, torch.device("cuda"))
@@ -54,7 +56,7 @@ def main() -> None:
     from an4 import is_prepared
     from harness import Report, machine
 
-    known = parts(options.bench)
+    known = parts(options.bench, options.output.parent)
     if unknown := [name for name in options.parts if name not in known]:
         parser.error(f"no such part: {', '.join(unknown)}; choose among {', '.join(known)}")
     report, began = Report(), time.perf_counter()

@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import an4
@@ -59,9 +60,9 @@ def plain(path: Path) -> tuple[float, float, float]:
 SYSTEMS = {"ours": ours, "json": plain}
 
 
-def compare(report: Report, lines: tuple[int, ...], rounds: int) -> None:
-    """Open manifests of these sizes, each time in a fresh process."""
-    rows = []
+def compare(report: Report, lines: Sequence[int], rounds: int, picture: Path) -> None:
+    """Open manifests of these sizes, each time in a fresh process, and draw the curves."""
+    rows, curves = [], dict[str, list[tuple[float, ...]]]()
     with an4.work_folder() as name:
         for count in lines:
             path = Path(name) / "lines.jsonl"
@@ -70,16 +71,48 @@ def compare(report: Report, lines: tuple[int, ...], rounds: int) -> None:
             opened = {system: [each[0] for each in runs] for system, runs in found.items()}
             report.add(f"manifest-open-{count}", "json", 1, opened["ours"], opened["json"])
             for system, runs in found.items():
-                opening, first, memory = np.median(runs, axis=0)
+                opening, first, memory = np.median(runs, axis=0).tolist()
+                curves.setdefault(system, []).append((opening, first, memory))
                 batch = duration(first) if first else ""
                 rows.append([f"{count:,}", system, duration(opening), batch, f"{memory:.0f} MiB"])
     report.table("manifest", ["lines", "", "open", "first batch after", "memory gained"], rows)
+    draw(lines, curves, picture)
+    report.say(f"\n![Time and memory as a manifest grows]({picture.name})")
 
 
-def run(report: Report) -> None:
-    """All sizes."""
+def draw(lines: Sequence[int], curves: Mapping[str, Sequence[tuple[float, ...]]], path: Path) -> None:
+    """A picture of time and memory over the number of lines.
+
+    Args:
+        lines: the sizes.
+        curves: by system, for each size seconds to open, seconds from there to the first batch (0 without one), and
+            mebibytes gained.
+        path: an SVG file.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    seconds, memory = figure.subplots(1, 2)
+    for system, points in curves.items():
+        opening, first, gained = zip(*points, strict=True)
+        seconds.plot(lines, opening, marker="o", label=f"{system}: open")
+        if any(first):
+            seconds.plot(lines, first, marker="o", linestyle="--", label=f"{system}: first batch after that")
+        memory.plot(lines, gained, marker="o", label=system)
+    seconds.set(title="seconds", xlabel="lines", xscale="log", yscale="log")
+    memory.set(title="memory gained, MiB", xlabel="lines", xscale="log", yscale="log")
+    for axes in (seconds, memory):
+        axes.grid(alpha=0.3)
+        axes.legend()
+    with rc_context({"svg.hashsalt": "asr"}):
+        figure.savefig(path, metadata={"Date": None})
+
+
+def run(report: Report, folder: Path) -> None:
+    """All sizes; the picture goes into a folder."""
     report.say("\n## Manifests\n\nOpening a manifest, and reading the first batch of 60 s of an epoch.")
-    compare(report, LINES, rounds=2)
+    compare(report, LINES, rounds=2, picture=folder / "manifest.svg")
 
 
 def _measured(path: Path, system: str) -> tuple[float, ...]:

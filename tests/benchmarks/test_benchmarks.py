@@ -1,5 +1,6 @@
 """Every benchmark runs, at sizes that take seconds, and compares like with like."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -151,6 +152,15 @@ def test_manifest(tmp_path: Path) -> None:
     assert opened > 0
     assert first > 0
     assert gained >= 0
+
+
+def test_manifest_curves_are_drawn_for_every_system(tmp_path: Path) -> None:
+    curves = {"ours": [(0.1, 0.2, 3.0), (1.0, 0.3, 4.0)], "json": [(0.1, 0.0, 5.0), (1.0, 0.0, 50.0)]}
+    manifest.draw((10, 100), curves, tmp_path / "manifest.svg")
+    drawn = (tmp_path / "manifest.svg").read_text(encoding="utf-8")
+    assert {"ours: open", "ours: first batch after that", "json: open"} == set(
+        re.findall(r"<!-- (\w+: .*?) -->", drawn)
+    )
 
 
 def test_device_benchmark_runs_on_the_cpu(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
