@@ -12,8 +12,8 @@ class Subsampling(nn.Module):
     """Two 3x3 convolutions over time and frequency, then a projection; as in Deep Speech 2 (Amodei et al. 2016).
 
     Both halve the frequency axis. The first takes every second frame, or third when `factor` is 3; the second takes
-    every second of those when `factor` is 4. Output frame t is centred on input frame t * factor. Frames past a sequence's length are zero before each convolution, as if the
-    sequence stood alone.
+    every second of those when `factor` is 4. Output frame t is centred on input frame t * factor. Frames past a
+    sequence's length are zero before each convolution, as if the sequence stood alone.
 
     Args:
         bins: mel bins of the features.
