@@ -17,9 +17,9 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 
-def parts(folder: Path | None, pictures: Path) -> dict[str, Callable[..., None]]:
-    """What can be run, by name; `folder` holds texts, emissions and language models to use instead of made-up ones, and
-    `pictures` is where pictures go.
+def parts(folder: Path | None, pictures: Path, utterances: int) -> dict[str, Callable[..., None]]:
+    """What can be run, by name; `folder` holds texts, emissions and language models to use instead of made-up ones,
+    `pictures` is where pictures go, and so many `utterances` are decoded.
     """
     import decoding
     import epoch
@@ -36,7 +36,7 @@ def parts(folder: Path | None, pictures: Path) -> dict[str, Callable[..., None]]
         "train-epoch": epoch.run,
         "transcribe": transcription.run,
         "features": features.run,
-        "decode": lambda report: decoding.run(report, folder),
+        "decode": lambda report: decoding.run(report, folder, utterances),
         "lm": lambda report: language_models.run(report, folder),
         "manifest": lambda report: manifest.run(report, pictures),
     }
@@ -50,13 +50,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help="what to run, e.g. train-step; all by default")
     parser.add_argument("--bench", type=Path, help="folder with decoding/ and lm/ to use instead of made-up inputs")
+    parser.add_argument(
+        "--utterances", type=int, default=30, help="to decode; 200 take half an hour (default: %(default)s)"
+    )
     parser.add_argument("--output", type=Path, default=Path("benchmarks.json"), help="the list (default: %(default)s)")
     options = parser.parse_args()
 
     from an4 import is_prepared
     from harness import Report, machine
 
-    known = parts(options.bench, options.output.parent)
+    known = parts(options.bench, options.output.parent, options.utterances)
     if unknown := [name for name in options.parts if name not in known]:
         parser.error(f"no such part: {', '.join(unknown)}; choose among {', '.join(known)}")
     report, began = Report(), time.perf_counter()

@@ -28,7 +28,7 @@ from asr.lm import NgramModel
 from asr.lm.arpa import write_arpa
 from asr.text import CharTokenizer
 
-UTTERANCES, BEAMS = 30, (10, 50, 100)
+BEAMS = 10, 50, 100
 WORDS, LINES = 20_000, 40_000
 """Of the made-up vocabulary and text."""
 
@@ -164,11 +164,11 @@ def threads(report: Report, utterances: Sequence[torch.Tensor], beam_size: int, 
     )
 
 
-def run(report: Report, folder: Path | None) -> None:
-    """Everything; `folder` is BENCH."""
+def run(report: Report, folder: Path | None, utterances: int) -> None:
+    """Everything, on so many utterances; `folder` is BENCH."""
     report.say("\n## Decoding\n")
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        inputs = read(folder / "decoding", work, UTTERANCES) if folder else make(work, UTTERANCES)
+        inputs = read(folder / "decoding", work, utterances) if folder else make(work, utterances)
         compare(report, inputs, work, BEAMS, rounds=2)
         threads(report, inputs.emissions["flat"], 50, rounds=5)
