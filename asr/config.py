@@ -109,6 +109,12 @@ class ModelConfig(Settings):
     units: PositiveCount = 256
     """Units of each recurrent layer, per direction."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    weight_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the recurrent weights that a training step does without: DropConnect on W_hh (Merity et al. 2018, arXiv
+    1708.02182), one mask for a batch and all its frames; 0.5 there."""
+    layer_drop: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Probability that a batch of training skips the last recurrent layer; it grows linearly with depth, from nearly
+    none (stochastic depth: Huang et al. 2016, arXiv 1603.09382, eq. 4). 0.5 there, for over fifty layers."""
     lookahead_frames: Count = 0
     """Unidirectional only: subsampled frames of future that the lookahead convolution sees."""
     intermediate_layers: tuple[PositiveCount, ...] = ()

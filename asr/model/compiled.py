@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from asr.model.arithmetic import memory
 
@@ -49,21 +49,23 @@ class Cell:
     backward: Callable[..., None]
 
 
-def run(cell: Cell, frames: Tensor, lengths: Tensor, directions: Sequence[nn.RNNBase], dtype: torch.dtype) -> Tensor:
+def run(
+    cell: Cell, frames: Tensor, lengths: Tensor, directions: Sequence[Sequence[Tensor]], dtype: torch.dtype
+) -> Tensor:
     """Run one layer over a padded batch, on the CPU.
 
     Args:
         cell: what the directions are made of.
         frames: (batch, frames, inputs), each sequence padded at its end.
         lengths: (batch,) valid frames of each sequence.
-        directions: single-layer recurrences that hold the weights; the second one, if any, reads each sequence
-            backwards.
+        directions: of each its weights, W_ih, W_hh, b_ih and b_hh, as a recurrence of PyTorch holds them; the second
+            one, if any, reads each sequence backwards.
         dtype: float32, or bfloat16 for what is multiplied; states are float32 in either.
 
     Returns:
         (batch, frames, directions * units), dtype, zero in the padding.
     """
-    weights = [parameter for direction in directions for parameter in direction.parameters()]
+    weights = itertools.chain.from_iterable(directions)
     result: Tensor = _Layer.apply(cell, dtype, frames, lengths, *weights)  # type: ignore[no-untyped-call]
     return result
 

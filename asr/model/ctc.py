@@ -60,6 +60,14 @@ class Model(nn.Module):
         if augment is not None:
             features = augment(features, lengths)
         frames, lengths = self.subsampling(features, lengths)
+        encoded, intermediate = self.encode(frames, lengths)
+        return (self._read(encoded), lengths, *(intermediate if self.training else ()))
+
+    def encode(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Frames of the subsampling encoded, both (batch, frames, units), lengths (batch,).
+
+        Also the log_probs after each intermediate layer, if this is training or the next layer reads them.
+        """
         intermediate: list[Tensor] = []
 
         def tap(encoded: Tensor) -> Tensor | None:
@@ -68,8 +76,7 @@ class Model(nn.Module):
             return None if self.feedback is None else self.feedback(log_probs.exp())
 
         tapped = self.training or self.feedback is not None
-        log_probs = self._read(self.encoder(frames, lengths, tap if tapped else None))
-        return (log_probs, lengths, *(intermediate if self.training else ()))
+        return self.encoder(frames, lengths, tap if tapped else None), intermediate
 
     def _read(self, encoded: Tensor) -> Tensor:
         logits: Tensor = self.head(encoded)

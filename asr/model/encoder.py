@@ -19,15 +19,22 @@ class Encoder(nn.Module):
 
     The normalisation before each layer keeps deep stacks trainable, the residual keeps the gradient's short way down.
     Frames keep their size throughout, which is what one layer puts out: `units` per direction.
+
+    In training a batch may skip layers (stochastic depth, Huang et al. 2016, arXiv 1603.09382): layer l of L survives
+    with probability p = 1 - layer_drop l / L, for the first layers hear what all later ones build on. A survivor's
+    recurrence is divided by p, where the paper multiplies by p at inference: the same up to the scale of the weights,
+    and a trained model needs to know nothing of it.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.outputs = config.units * (2 if config.bidirectional else 1)
         self.intermediate_layers = config.intermediate_layers
+        self.layer_drop = config.layer_drop
         self.norms = nn.ModuleList(nn.LayerNorm(self.outputs) for _ in range(config.layers))
         self.layers = nn.ModuleList(
-            Recurrence(self.outputs, config.units, config.cell, config.bidirectional) for _ in range(config.layers)
+            Recurrence(self.outputs, config.units, config.cell, config.bidirectional, config.weight_dropout)
+            for _ in range(config.layers)
         )
         self.dropout = LockedDropout(config.dropout)
         self.lookahead = Lookahead(self.outputs, config.lookahead_frames) if config.lookahead_frames else None
@@ -39,8 +46,11 @@ class Encoder(nn.Module):
         `tap` is given what would be the encoding if the network ended after each of `intermediate_layers`, last
         normalisation and dropout included, lookahead not.
         """
-        for number, (norm, layer) in enumerate(zip(self.norms, self.layers, strict=True), start=1):
-            frames = frames + self.dropout(layer(norm(frames), lengths))
+        scales = self._scales()
+        for number, (norm, layer, scale) in enumerate(zip(self.norms, self.layers, scales, strict=True), start=1):
+            if scale:
+                change = self.dropout(layer(norm(frames), lengths))
+                frames = frames + (change if scale == 1.0 else change * scale)
             if tap is not None and number in self.intermediate_layers:
                 feedback = tap(self.dropout(self.norm(frames)))
                 frames = frames if feedback is None else frames + feedback
@@ -48,6 +58,15 @@ class Encoder(nn.Module):
             frames = frames + self.lookahead(frames, lengths)
         encoded: Tensor = self.dropout(self.norm(frames))
         return encoded
+
+    def _scales(self) -> list[float]:
+        """What each recurrence is multiplied by: 1, or in training 0, which skips it, or 1 / p."""
+        depth = len(self.layers)
+        if not self.training or self.layer_drop == 0.0:
+            return [1.0] * depth
+        survival = 1.0 - self.layer_drop * torch.arange(1, depth + 1) / depth
+        # from the generator on the CPU, whatever the device: what is skipped is decided here
+        return torch.where(torch.rand(depth) < survival, 1.0 / survival, 0.0).tolist()
 
 
 class Lookahead(nn.Module):

@@ -36,11 +36,14 @@ class Recurrence(nn.Module):
         units: hidden units per direction.
         cell: `lstm` (Hochreiter & Schmidhuber 1997), `gru` (Cho et al. 2014) or `rnn` (Elman 1990, tanh).
         bidirectional: also run from the last frame to the first (Schuster & Paliwal 1997).
+        weight_dropout: share of W_hh, drawn anew for each batch, that training does without: DropConnect (Wan et al.
+            2013) on the recurrence as in AWD-LSTM (Merity et al. 2018, arXiv 1708.02182).
     """
 
-    def __init__(self, inputs: int, units: int, cell: Cell, bidirectional: bool) -> None:
+    def __init__(self, inputs: int, units: int, cell: Cell, bidirectional: bool, weight_dropout: float = 0.0) -> None:
         super().__init__()
         self.cell = cell
+        self.weight_dropout = weight_dropout
         self.outputs = units * (2 if bidirectional else 1)
         self.forward_cell = _cell(cell, inputs, units)
         self.backward_cell = _cell(cell, inputs, units) if bidirectional else None
@@ -59,13 +62,28 @@ class Recurrence(nn.Module):
         compiled_cell = _COMPILED.get(dtype, {}).get(self.cell) if _trains_on_cpu(frames) else None
         if compiled_cell is not None:
             directions = [one for one in (self.forward_cell, self.backward_cell) if one is not None]
-            return compiled.run(compiled_cell, frames, lengths, directions, dtype)
-        forward: Tensor = self.forward_cell(frames)[0]
+            weights = [self._weights(one) for one in directions]
+            return compiled.run(compiled_cell, frames, lengths, weights, dtype)
+        forward = self._run(self.forward_cell, frames)
         if self.backward_cell is None:
             return forward
         order = reversal(lengths, frames.shape[1])
-        backward: Tensor = self.backward_cell(reorder(frames, order))[0]
+        backward = self._run(self.backward_cell, reorder(frames, order))
         return torch.cat((forward, reorder(backward, order)), dim=-1)
+
+    def _weights(self, cell: nn.RNNBase) -> list[Tensor]:
+        """W_ih, W_hh, b_ih and b_hh; in training W_hh may lack some weights, the others being scaled up for them."""
+        weights: list[Tensor] = list(cell.parameters())
+        if self.training and self.weight_dropout:
+            weights[1] = nn.functional.dropout(weights[1], self.weight_dropout)
+        return weights
+
+    def _run(self, cell: nn.RNNBase, frames: Tensor) -> Tensor:
+        """PyTorch's own kernel over frames (batch, frames, inputs)."""
+        if self.training and self.weight_dropout:
+            return _run_with(self._weights(cell), self.cell, frames)
+        output: Tensor = cell(frames)[0]
+        return output
 
 
 def _trains_on_cpu(frames: Tensor) -> bool:
@@ -76,6 +94,18 @@ def _trains_on_cpu(frames: Tensor) -> bool:
 def _dtype(frames: Tensor) -> torch.dtype:
     """What products are computed in."""
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else frames.dtype
+
+
+def _run_with(weights: list[Tensor], cell: Cell, frames: Tensor) -> Tensor:
+    """PyTorch's kernel in training, with weights that are no parameters of a module."""
+    start = frames.new_zeros(1, len(frames), weights[1].shape[1])
+    biases, layers, dropout, training, bidirectional, batch_first = True, 1, 0.0, True, False, True
+    if cell == "lstm":
+        return torch.lstm(
+            frames, (start, start), weights, biases, layers, dropout, training, bidirectional, batch_first
+        )[0]
+    kernel = torch.gru if cell == "gru" else torch.rnn_tanh
+    return kernel(frames, start, weights, biases, layers, dropout, training, bidirectional, batch_first)[0]
 
 
 def _cell(cell: Cell, inputs: int, units: int) -> nn.RNNBase:

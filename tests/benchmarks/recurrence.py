@@ -34,7 +34,7 @@ def runs(cell: Cell) -> dict[str, Callable[[], Tensor]]:
     lengths = torch.linspace(0.8 * FRAMES, FRAMES, BATCH).long()
     packed_layer = recurrence._CELLS[cell](INPUTS, UNITS, batch_first=True, bidirectional=True)
     layer = Recurrence(INPUTS, UNITS, cell, bidirectional=True)
-    directions = [layer.forward_cell, layer.backward_cell]
+    directions = [list(one.parameters()) for one in (layer.forward_cell, layer.backward_cell)]
 
     def packed() -> Tensor:
         sequence = pack_padded_sequence(frames, lengths, batch_first=True, enforce_sorted=False)

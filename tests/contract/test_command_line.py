@@ -17,8 +17,9 @@ from asr.errors import AudioError
 from asr.transcription import FORMATS
 
 GROUP = typer.main.get_command(asr.cli.app)
-COMMANDS = {name: command for name, command in GROUP.commands.items() if name != "lm"} | {
-    f"lm {name}": command for name, command in GROUP.commands["lm"].commands.items()
+GROUPS = ("lm", "inspect")
+COMMANDS = {name: command for name, command in GROUP.commands.items() if name not in GROUPS} | {
+    f"{group} {name}": command for group in GROUPS for name, command in GROUP.commands[group].commands.items()
 }
 
 

@@ -16,7 +16,7 @@ FLOORS = (
     ("serving",),
     ("console", "runs"),
     ("options",),
-    ("compare_cli", "lm_cli", "tune_cli"),
+    ("compare_cli", "inspect_cli", "lm_cli", "tune_cli"),
     ("cli",),
     ("__main__",),
 )

@@ -48,7 +48,7 @@ def test_a_bundle_from_before_a_setting_of_the_model_loads_and_holds_nothing_tha
     save_bundle(tmp_path / "model", bundle)
     path = tmp_path / "model" / "config.json"
     values = json.loads(path.read_text())
-    for setting in ("intermediate_layers", "self_conditioned"):
+    for setting in ("intermediate_layers", "self_conditioned", "weight_dropout", "layer_drop"):
         del values["model"][setting]
     path.write_text(json.dumps(values))
     assert load_bundle(tmp_path / "model").architecture == ARCHITECTURE

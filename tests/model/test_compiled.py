@@ -17,8 +17,8 @@ each_cell = pytest.mark.parametrize("cell", CELLS)
 each_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 
 
-def directions(layer: Recurrence) -> list[nn.RNNBase]:
-    return [one for one in (layer.forward_cell, layer.backward_cell) if one is not None]
+def directions(layer: Recurrence) -> list[list[torch.Tensor]]:
+    return [list(one.parameters()) for one in (layer.forward_cell, layer.backward_cell) if one is not None]
 
 
 def run(layer: Recurrence, frames: torch.Tensor, dtype: torch.dtype, lengths: torch.Tensor = LENGTHS) -> torch.Tensor:

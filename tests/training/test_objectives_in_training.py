@@ -14,14 +14,16 @@ from asr.training.trainer import CHECKPOINT, Trainer
 MODEL = {"layers": 2, "units": 8}
 TAPPED = MODEL | {"intermediate_layers": [1]}
 CONDITIONED = TAPPED | {"self_conditioned": True}
+REGULARIZED = {"weight_dropout": 0.3, "layer_drop": 0.3}
 OBJECTIVES = {
     "consistency": (MODEL, {"consistency": 0.2}),
     "intermediate": (TAPPED, {"intermediate_weight": 0.3}),
     "self_conditioned": (CONDITIONED, {"intermediate_weight": 0.5}),
     "label_prior": (MODEL, {"label_prior": 0.3}),
     "confidence_penalty": (MODEL, {"confidence_penalty": 0.05}),
+    "none, but regularisation": (MODEL | REGULARIZED, {}),
     "all": (
-        CONDITIONED,
+        CONDITIONED | REGULARIZED,
         {"consistency": 0.2, "intermediate_weight": 0.5, "label_prior": 0.3, "confidence_penalty": 0.05},
     ),
 }

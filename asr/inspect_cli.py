@@ -1,0 +1,83 @@
+"""The subcommand `asr inspect gradients`: how far gradients reach through time."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asr.console import note, progress, show
+from asr.options import register
+
+if TYPE_CHECKING:
+    from asr.model.gradients import Stack
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Look inside models.",
+    epilog="\b\nExample:\n  asr inspect gradients runs/an4/model",
+)
+
+
+@app.callback()
+def _group() -> None:
+    """Look inside models."""  # a group of one command would be that command
+
+
+@register(app, "asr inspect gradients runs/an4/model --cells --picture gradients.png")
+def gradients(
+    models: Annotated[
+        list[Path] | None, typer.Argument(metavar="[MODEL]...", help="Model bundles, whose encoders are measured.")
+    ] = None,
+    cells: Annotated[
+        bool,
+        typer.Option(
+            "--cells", help="Measure untrained layers of every cell, of equal size.", show_default="without models"
+        ),
+    ] = False,
+    audio: Annotated[
+        list[Path] | None,
+        typer.Option(help="What models listen to, joined; repeatable.", show_default="white noise"),
+    ] = None,
+    frames: Annotated[int, typer.Option(min=3, help="Length of the sequences; k goes up to half of it.")] = 256,
+    picture: Annotated[Path | None, typer.Option(help="Draw the curves here, a PNG.")] = None,
+) -> None:
+    """Measure how strongly outputs at a time depend on inputs k frames before and after.
+
+    What is measured is the Frobenius norm of d output(t) / d input(t - k), estimated by random projections; k counts
+    the frames that the recurrent layers read. It says how far back a network can learn from.
+    """
+    import torch
+
+    from asr.model.gradients import draw, gradient_flow, render, untrained_cells
+
+    torch.manual_seed(0)  # the same table every time
+    stacks = [_encoder(folder, audio or [], frames) for folder in models or []]
+    if cells or not models:
+        stacks += untrained_cells(frames)
+    flows = []
+    for stack in stacks:
+        with progress(f"measuring {stack.name}") as done:
+            flows.append(gradient_flow(stack, done))
+    show(render(flows))
+    if picture is not None:
+        draw(flows, picture)
+        note(f"picture: {picture}")
+
+
+def _encoder(folder: Path, audio: list[Path], frames: int) -> "Stack":
+    """The encoder of a bundle, reading recordings or white noise."""
+    import torch
+
+    from asr.audio import load
+    from asr.model import load_bundle
+    from asr.model.gradients import SEQUENCES, trained_encoder
+
+    bundle = load_bundle(folder)
+    rate = bundle.features.sample_rate
+    if audio:
+        waveform = torch.cat([load(path, rate) for path in audio])
+    else:
+        samples = round(SEQUENCES * frames * bundle.model.frame_seconds * rate)
+        waveform = 0.1 * torch.randn(samples)
+    return trained_encoder(f"{folder}", bundle.model, waveform, frames)
