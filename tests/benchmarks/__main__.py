@@ -24,6 +24,7 @@ def parts(folder: Path | None) -> dict[str, Callable[..., None]]:
     import features
     import gpu
     import language_models
+    import length
     import manifest
     import torch
     import training
@@ -37,6 +38,7 @@ def parts(folder: Path | None) -> dict[str, Callable[..., None]]:
         "decode": lambda report: decoding.run(report, folder),
         "lm": lambda report: language_models.run(report, folder),
         "manifest": manifest.run,
+        "length": length.run,
     }
     if torch.cuda.is_available():
         found["gpu"] = lambda report: gpu.run(report, torch.device("cuda"))
