@@ -1,7 +1,7 @@
 # Everything from a fresh clone to a trained recogniser. `make` alone lists what can be done.
 #
-# RECIPE=an4 is recipes/an4/default.toml and runs/an4; RECIPE=an4/streaming is recipes/an4/streaming.toml and
-# runs/an4-streaming. ARGS goes to the command unchanged, e.g. ARGS="--set training.epochs=10".
+# RECIPE=an4 is recipes/an4/default.toml and runs/an4; RECIPE=an4/cells/gru is recipes/an4/cells/gru.toml and
+# runs/an4-cells-gru. ARGS goes to the command unchanged, e.g. ARGS="--set training.epochs=10".
 
 RECIPE ?= synthetic
 ARGS ?=
@@ -10,10 +10,10 @@ BENCH ?=
 PYTHON ?= python3
 
 CORPUS := $(firstword $(subst /, ,$(RECIPE)))
-NAME := $(or $(word 2,$(subst /, ,$(RECIPE))),default)
+NAME := $(or $(patsubst $(CORPUS)/%,%,$(filter $(CORPUS)/%,$(RECIPE))),default)
 TOML := recipes/$(CORPUS)/$(NAME).toml
-RUN := runs/$(CORPUS)$(addprefix -,$(filter-out default,$(NAME)))
-TEST = recipes/$(CORPUS)/$(shell sed -n 's/^test *= *"\(.*\)"/\1/p' $(TOML) 2>/dev/null)
+RUN := runs/$(subst /,-,$(patsubst %/default,%,$(CORPUS)/$(NAME)))
+TEST = $(dir $(TOML))$(shell sed -n 's/^test *= *"\(.*\)"/\1/p' $(TOML) 2>/dev/null)
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -30,7 +30,7 @@ RESUME := $(if $(findstring --overwrite,$(ARGS)),,--resume)
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 	@echo
-	@echo 'Recipes (RECIPE=...): $(patsubst recipes/%.toml,%,$(subst /default.toml,.toml,$(wildcard recipes/*/*.toml)))'
+	@echo 'Recipes (RECIPE=...): $(patsubst recipes/%.toml,%,$(subst /default.toml,.toml,$(wildcard recipes/*/*.toml recipes/*/*/*.toml)))'
 
 setup: $(INSTALLED) ## create .venv and install everything (the other targets do it when needed)
 

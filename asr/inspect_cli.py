@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asr.console import note, progress, show
+from asr.errors import ConfigError
 from asr.options import register
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ def gradients(
         list[Path] | None,
         typer.Option(help="What models listen to, joined; repeatable.", show_default="white noise"),
     ] = None,
-    frames: Annotated[int, typer.Option(min=3, help="Length of the sequences; k goes up to half of it.")] = 256,
+    frames: Annotated[
+        int, typer.Option(min=3, help="Length of the sequences; k goes up to half of it, at most 100.")
+    ] = 256,
     picture: Annotated[Path | None, typer.Option(help="Draw the curves here, a PNG.")] = None,
 ) -> None:
     """Measure how strongly outputs at a time depend on inputs k frames before and after.
@@ -51,6 +54,8 @@ def gradients(
 
     from asr.model.gradients import draw, gradient_flow, render, untrained_cells
 
+    if audio and not models:
+        raise ConfigError(f"--audio {audio[0]}: untrained cells read noise; name a model that is to listen")
     torch.manual_seed(0)  # the same table every time
     stacks = [_encoder(folder, audio or [], frames) for folder in models or []]
     if cells or not models:

@@ -19,10 +19,11 @@ TRACES = (
 
 
 def folder(recipe: Path) -> Path:
-    """Where a recipe trains: recipes/an4/{default,x}.toml in runs/an4 and runs/an4-x, my.toml in runs/my."""
+    """Where a recipe trains: recipes/an4/{default,x,y/z}.toml in runs/{an4,an4-x,an4-y-z}, my.toml in runs/my."""
     path = recipe.resolve()
-    shelved = path.parent.parent.name == "recipes"
-    names = [path.parent.name] * shelved + [path.stem] * (not shelved or path.stem != "default")
+    outwards = path.parent.parts[:-4:-1]
+    shelves = outwards[: outwards.index("recipes")][::-1] if "recipes" in outwards else ()
+    names = [*shelves] + [path.stem] * (not shelves or path.stem != "default")
     return Path("runs", "-".join(names))
 
 

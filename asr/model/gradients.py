@@ -77,7 +77,7 @@ class Flow:
 
 
 def gradient_flow(stack: Stack, told: Callable[[int, int], None] | None = None) -> Flow:
-    """Measure how strongly outputs depend on inputs before and after them, up to half of a sequence away.
+    """Measure how strongly outputs depend on inputs before and after them, up to half of a sequence and 100 frames.
 
     Args:
         stack: what is measured, in the arithmetic of its frames.

@@ -116,6 +116,7 @@ class LanguageTask:
     """
 
     measure = Measure("dev_perplexity", "perplexity", "{:.2f}")
+    skips_parameters = False
     has_dev: bool
 
     def __init__(self, recipe: LanguageRecipe, train: Sequence[str], dev: Sequence[str]) -> None:

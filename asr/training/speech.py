@@ -86,6 +86,10 @@ class SpeechTask:
         return self.recipe.seed
 
     @property
+    def skips_parameters(self) -> bool:
+        return self.recipe.model.layer_drop > 0.0
+
+    @property
     def has_dev(self) -> bool:
         return self.inputs.dev is not None
 

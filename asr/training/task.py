@@ -74,6 +74,10 @@ class Task(Protocol[ModelT, BatchT]):
         """Those that the loop obeys."""
 
     @property
+    def skips_parameters(self) -> bool:
+        """Whether a step may do without some parameters; processes that train together then look for them."""
+
+    @property
     def seed(self) -> int:
         """Decides all that is random."""
 

@@ -10,7 +10,7 @@ from typing import Generic
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from rich.console import Console
 from torch import nn
 
@@ -37,7 +37,11 @@ class Trainer(Generic[ModelT, BatchT]):
         cpu = not torch.accelerator.is_available()
         self.precision = choose_precision(self.config.precision, PartialState(cpu=cpu).device)
         AcceleratorState._reset_state()  # which would refuse another precision than an earlier training's
-        self.accelerator = Accelerator(cpu=cpu, mixed_precision="bf16" if self.precision == "bf16" else "no")
+        self.accelerator = Accelerator(
+            cpu=cpu,
+            mixed_precision="bf16" if self.precision == "bf16" else "no",
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=task.skips_parameters)],
+        )
         set_seed(task.seed)
         model = task.build()
         model.to(self.accelerator.device)

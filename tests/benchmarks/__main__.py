@@ -26,6 +26,7 @@ def parts(folder: Path | None, pictures: Path, utterances: int) -> dict[str, Cal
     import features
     import gpu
     import language_models
+    import length
     import manifest
     import torch
     import training
@@ -39,6 +40,7 @@ def parts(folder: Path | None, pictures: Path, utterances: int) -> dict[str, Cal
         "decode": lambda report: decoding.run(report, folder, utterances),
         "lm": lambda report: language_models.run(report, folder),
         "manifest": lambda report: manifest.run(report, pictures),
+        "length": length.run,
     }
     if torch.cuda.is_available():
         found["gpu"] = lambda report: gpu.run(report, torch.device("cuda"))

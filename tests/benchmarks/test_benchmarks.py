@@ -11,6 +11,7 @@ import epoch
 import features
 import gpu
 import language_models
+import length
 import manifest
 import numpy as np
 import pytest
@@ -143,6 +144,22 @@ def test_decoding(tmp_path: Path, report: Report) -> None:
 def test_language_models(tmp_path: Path, report: Report) -> None:
     language_models.compare(report, None, tmp_path, lines=200, words=2000)
     assert names(report) <= {("lm-load-arpa", "kenlm"), ("lm-perplexity", "kenlm")}
+
+
+def test_growth_is_told_by_its_exponent() -> None:
+    assert length.exponent([10, 20, 80], [3.0, 6.0, 24.0]) == pytest.approx(1.0)
+    assert length.exponent([10, 20, 80], [5.0, 20.0, 320.0]) == pytest.approx(2.0)
+    assert length.exponent([10, 20, 80], [7.0, 7.0, 7.0]) == pytest.approx(0.0)
+
+
+def test_state_does_not_grow_with_length(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert length.memory("gru", 9) >= 0
+    monkeypatch.setattr(length, "memory", lambda cell, frames: 1.0)
+    for cell, numbers in (("lstm", 2 * 247), ("gru", 299), ("rnn", 590)):
+        found = length.costs(cell, (3, 9), seconds=0.0, rounds=1)
+        assert [(cost.frames, cost.state) for cost in found] == [(3, numbers), (9, numbers)]
+        assert all(cost.seconds > 0 for cost in found)
+    length.compare(report, (3, 9), seconds=0.0)
 
 
 def test_manifest(tmp_path: Path) -> None:

@@ -92,6 +92,8 @@ def test_module_is_the_command() -> None:
     [
         ("recipes/an4/default.toml", "runs/an4"),
         ("recipes/an4/streaming.toml", "runs/an4-streaming"),
+        ("recipes/an4/cells/gru.toml", "runs/an4-cells-gru"),
+        ("recipes/default.toml", "runs/default"),
         ("my.toml", "runs/my"),
         ("experiments/default.toml", "runs/default"),
     ],

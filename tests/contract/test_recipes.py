@@ -10,9 +10,15 @@ from source import ROOT
 
 from asr import runs
 from asr.config import load_recipe
+from asr.model import Model
 
-RECIPES = sorted(ROOT.glob("recipes/*/*.toml"))
+RECIPES = sorted(ROOT.glob("recipes/*/**/*.toml"))
 NAMES = [str(path.relative_to(ROOT / "recipes").with_suffix("")) for path in RECIPES]
+
+
+def corpus_of(recipe: Path) -> Path:
+    """The folder of its corpus: recipes/an4 of recipes/an4/cells/gru.toml."""
+    return ROOT / "recipes" / recipe.relative_to(ROOT / "recipes").parts[0]
 
 
 def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -31,7 +37,7 @@ def plan(*arguments: str, folder: Path = ROOT) -> str:
 @pytest.mark.parametrize("path", RECIPES, ids=NAMES)
 def test_recipe_is_valid_and_its_manifests_exist(path: Path) -> None:
     data = load_recipe(path).data
-    folder = ROOT / "data" / path.parent.name
+    folder = ROOT / "data" / corpus_of(path).name
     prepare = (folder / "prepare.py").read_text(encoding="utf-8")
     assert data.dev, "early stopping needs a dev set"
     assert data.test, "a result needs a test set"
@@ -44,7 +50,7 @@ def test_recipe_is_valid_and_its_manifests_exist(path: Path) -> None:
     assert len({*data.train, data.dev, data.test}) == len(data.train) + 2, "training, dev and test are apart"
 
 
-@pytest.mark.parametrize("corpus", sorted({path.parent for path in RECIPES}), ids=lambda path: path.name)
+@pytest.mark.parametrize("corpus", sorted({corpus_of(path) for path in RECIPES}), ids=lambda path: path.name)
 def test_corpus_has_a_default_and_results(corpus: Path) -> None:
     assert (corpus / "default.toml").is_file()
     assert (corpus / "RESULTS.md").is_file()
@@ -82,6 +88,27 @@ def test_make_names_a_run_for_its_recipe() -> None:
     asked = plan("train", "RECIPE=an4/streaming", "ARGS=--overwrite")
     assert re.search(r"asr train recipes/an4/streaming\.toml --run runs/an4-streaming +--overwrite\n", asked)
     assert "asr train recipes/synthetic/default.toml --run runs/synthetic" in plan("train")
+    assert "asr train recipes/an4/cells/gru.toml --run runs/an4-cells-gru" in plan("train", "RECIPE=an4/cells/gru")
+
+
+def test_recipes_that_compare_cells_differ_in_nothing_else() -> None:
+    recipes = {path.stem: load_recipe(path) for path in RECIPES if path.parent.name == "cells"}
+    assert sorted(recipes) == [cell + way for cell in ("gru", "lstm", "rnn") for way in ("", "-forward")]
+    sizes = []
+    for name, recipe in recipes.items():
+        cell, _, way = name.partition("-")
+        assert (recipe.model.cell, recipe.model.bidirectional) == (cell, not way)
+        model = Model(recipe.features, recipe.model, vocabulary=29)
+        sizes.append(sum(parameter.numel() for parameter in model.parameters()))
+    assert max(sizes) < 1.01 * min(sizes)
+    assert 1.98e6 < min(sizes) < 2.02e6
+    default = load_recipe(ROOT / "recipes/an4/default.toml")
+    for recipe in recipes.values():
+        apart = {"units", "cell", "bidirectional"}
+        assert recipe.model.model_dump(exclude=apart) == default.model.model_dump(exclude=apart)
+        assert recipe.training == default.training.model_copy(update={"epochs": 40})
+        assert (recipe.augment, recipe.features, recipe.text) == (default.augment, default.features, default.text)
+        assert [Path(name).resolve() for name in recipe.data.train] == [Path(default.data.train[0]).resolve()]
 
 
 def test_make_prepares_a_corpus_once(tmp_path: Path) -> None:

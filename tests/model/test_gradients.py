@@ -217,5 +217,6 @@ def test_command_measures_bundles_listening_to_noise_or_to_recordings(tmp_path):
     status, spoken, _ = run("--frames", 7, "--audio", tmp_path / "talk.wav", "--audio", tmp_path / "talk.wav")
     assert (status, len(spoken)) == (0, len(noise))
     assert spoken != noise
+    assert "name a model that is to listen" in CliRunner().invoke(app, ["inspect", "gradients", "--audio", "a"]).stderr
     status, _, errors = run("--frames", 70, "--audio", tmp_path / "talk.wav")
     assert (status, errors) == (1, "asr: --frames 70: the audio has 13; give more audio, or ask for fewer frames\n")
