@@ -95,6 +95,12 @@ class AugmentConfig(Settings):
     time_masks: Count = 5
     time_mask_fraction: Fraction = 0.05
     """Longest time mask, as a share of the utterance's frames."""
+    vocal_tract: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Frequencies are scaled by a factor of up to so much less or more than 1, as by other lengths of the vocal tract
+    (Jaitly & Hinton 2013, "Vocal tract length perturbation improves speech recognition"), e.g. 0.1."""
+    time_warp_frames: Count = 0
+    """A random moment of each utterance moves by up to so many frames, an eighth of them at most, and both sides are
+    stretched or squeezed (Park et al. 2019), e.g. 40."""
 
 
 class ModelConfig(Settings):
