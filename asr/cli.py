@@ -113,7 +113,7 @@ def train(
 
     settings = load_recipe(recipe, changes or ())
     data, run = settings.data, run or runs.folder(recipe)
-    for name in filter(None, (*data.train, data.dev, data.test)):
+    for name in filter(None, (*data.train, data.dev, data.test, *settings.augment.noise)):
         Manifest(name)  # mistakes show before anything is begun or replaced
     try:
         train(settings, run, resume=runs.goes_on(run, resume, overwrite))
