@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from asr import lm_cli, options, runs, tune_cli
+from asr import inspect_cli, lm_cli, options, runs, tune_cli
 from asr.console import flatten, note, progress, show
 from asr.errors import AsrError, ConfigError
 from asr.options import register
@@ -231,6 +231,7 @@ def info(model: options.Model) -> None:
 
 
 app.add_typer(lm_cli.app, name="lm")
+app.add_typer(inspect_cli.app, name="inspect")
 register(app, "asr tune runs/an4/model data/an4/dev.jsonl --lm lm")(tune_cli.tune)
 
 

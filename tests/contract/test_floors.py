@@ -16,7 +16,7 @@ FLOORS = (
     ("serving",),
     ("console", "runs"),
     ("options",),
-    ("lm_cli", "tune_cli"),
+    ("inspect_cli", "lm_cli", "tune_cli"),
     ("cli",),
     ("__main__",),
 )
