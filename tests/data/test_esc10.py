@@ -7,6 +7,7 @@ import pytest
 import soundfile
 from preparers import preparer, real
 
+from asr.audio import load
 from asr.dataset import Manifest, write_manifest
 from asr.errors import CorpusError
 
@@ -54,3 +55,5 @@ def test_the_real_one() -> None:
     noises = esc10.read(real("esc10"), Path())["noise"]
     assert len(noises) == len({noise.id for noise in noises}) == 400
     assert sum(noise.duration for noise in noises) == pytest.approx(2000, abs=5)
+    for noise in noises[::7]:
+        assert len(load(noise.audio_filepath, 16000, duration=noise.duration)) > 3 * 16000
