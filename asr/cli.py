@@ -119,7 +119,7 @@ def train(
     data, run = settings.data, run or runs.folder(recipe)
     if verify and settings.stated is None:
         raise ConfigError(f"{recipe}: states no error rate to verify; add a table [stated] with wer = [LEAST, MOST]")
-    for name in filter(None, (*data.train, data.dev, data.test)):
+    for name in filter(None, (*data.train, data.dev, data.test, *settings.augment.noise)):
         Manifest(name)  # mistakes show before anything is begun or replaced
     try:
         train(settings, run, resume=runs.goes_on(run, resume, overwrite))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from asr.settings import Count, Fraction, NonNegative, Positive, PositiveCount, read_settings
 from asr.settings import Settings as Settings
@@ -24,12 +24,10 @@ class DataConfig(Settings):
     min_seconds: NonNegative = 0.1
     max_seconds: Positive = 30.0
 
-    @model_validator(mode="before")
+    @field_validator("train", mode="before")
     @classmethod
-    def _one_train_manifest_is_a_list_of_one(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("train"), str):
-            return {**values, "train": (values["train"],)}
-        return values
+    def _one_train_manifest_is_a_list_of_one(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _seconds_in_order(self) -> Self:
@@ -84,17 +82,56 @@ class TokenizerConfig(Settings):
 
 
 class AugmentConfig(Settings):
-    """Changes made to training audio only. Masks are SpecAugment's (Park et al. 2019, arXiv 1904.08779)."""
+    """Changes made to training audio only, in the order in which they are made: to waveforms, then to features. Masks
+    and time warping are SpecAugment's (Park et al. 2019, arXiv 1904.08779).
+    """
 
     speeds: tuple[Positive, ...] = (0.9, 1.0, 1.1)
     """Each utterance is played at one of these speeds, drawn anew every epoch (Ko et al. 2015)."""
+    silence_seconds: NonNegative = 0.0
+    """Up to so many seconds as quiet as the utterance's quietest moment are put before it, and behind it."""
+    reverberation_share: Fraction = 0.0
+    """Share of utterances that are heard as in a room (Ko et al. 2017, "A study on data augmentation of reverberant
+    speech for robust speech recognition")."""
+    reverberation_seconds: tuple[Positive, Positive] = (0.2, 0.8)
+    """Least and greatest reverberation time: until the room's sound has fallen by 60 dB."""
+    noise: tuple[str, ...] = ()
+    """Manifests of noises, relative to the recipe file as those of `data` are; what their texts say does not matter."""
+    noise_share: Fraction = 0.0
+    """Share of utterances that noise is added to."""
+    noise_snr_db: tuple[float, float] = (5.0, 20.0)
+    """Least and greatest signal-to-noise ratio, in decibels of mean power."""
     gain_db: NonNegative = 0.0
     """Level varied by up to this many decibels, up or down."""
+    vocal_tract: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Frequencies are scaled by a factor of up to so much less or more than 1, as by other lengths of the vocal tract
+    (Jaitly & Hinton 2013, "Vocal tract length perturbation improves speech recognition"), e.g. 0.1."""
+    time_warp_frames: Count = 0
+    """A random moment of each utterance moves by up to so many frames, an eighth of them at most, and both sides are
+    stretched or squeezed (Park et al. 2019), e.g. 40."""
     frequency_masks: Count = 2
     frequency_mask_bins: Count = 20
     time_masks: Count = 5
     time_mask_fraction: Fraction = 0.05
     """Longest time mask, as a share of the utterance's frames."""
+
+    @field_validator("noise", mode="before")
+    @classmethod
+    def _one_noise_manifest_is_a_list_of_one(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("reverberation_seconds", "noise_snr_db")
+    @classmethod
+    def _least_comes_first(cls, limits: tuple[float, float]) -> tuple[float, float]:
+        if limits[0] > limits[1]:
+            raise ValueError("the least comes first, then the greatest; exchange them")
+        return limits
+
+    @model_validator(mode="after")
+    def _noise_is_heard(self) -> Self:
+        if bool(self.noise) != bool(self.noise_share):
+            raise ValueError("noise and noise_share go together; set both, or neither")
+        return self
 
 
 class ModelConfig(Settings):
@@ -266,4 +303,5 @@ def _beside(recipe: Recipe, folder: Path) -> Recipe:
 
     train, dev, test = map(place, data.train), data.dev and place(data.dev), data.test and place(data.test)
     data = data.model_copy(update={"train": tuple(train), "dev": dev or None, "test": test or None})
-    return recipe.model_copy(update={"data": data})
+    augment = recipe.augment.model_copy(update={"noise": tuple(map(place, recipe.augment.noise))})
+    return recipe.model_copy(update={"data": data, "augment": augment})

@@ -1,9 +1,8 @@
-"""Changes made to training audio: speed and level of waveforms, masks on features."""
+"""Masks on the features of training audio."""
 
 import torch
 from torch import Tensor, nn
 
-from asr.audio.resample import resample
 from asr.config import AugmentConfig
 
 
@@ -55,26 +54,3 @@ def _masks(count: int, widest: Tensor, lengths: Tensor, size: int) -> Tensor:
     positions = torch.arange(size, device=lengths.device)
     inside = (positions >= starts[..., None]) & (positions < (starts + widths)[..., None])
     return inside.any(dim=1)
-
-
-def perturb(waveform: Tensor, sample_rate: int, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Play one utterance at a random speed of `config.speeds`, pitch included (Ko et al. 2015), at a random level.
-
-    Args:
-        waveform: float32 in [-1, 1], shape (samples,).
-        sample_rate: samples per second.
-        config: speeds, and the largest change of level in decibels; a raise stops where the peak reaches 1.
-        generator: where both draws come from; nothing else is random.
-
-    Returns:
-        Shape (ceil(samples / speed),), float32 in [-1, 1]; `waveform` itself when speed is 1 and the level stays.
-    """
-    speeds = config.speeds or (1.0,)
-    speed = speeds[int(torch.randint(len(speeds), (), generator=generator))]
-    gain_db = config.gain_db * (2 * float(torch.rand((), generator=generator)) - 1)
-    if speed != 1.0:
-        waveform = resample(waveform, round(sample_rate * speed), sample_rate).clamp(-1.0, 1.0)
-    if gain_db and waveform.numel():
-        peak = float(waveform.abs().max())
-        waveform = waveform * min(10 ** (gain_db / 20), 1 / max(peak, 1e-9))
-    return waveform

@@ -137,12 +137,21 @@ def mel_filters(sample_rate: int, fft_length: int, bins: int, low_hz: float, hig
         float64, shape (fft_length // 2 + 1, bins); the power at a frequency times its row goes to the bins.
     """
     frequencies = torch.linspace(0, sample_rate / 2, fft_length // 2 + 1, dtype=torch.float64)
-    mels = torch.linspace(_hz_to_mel(low_hz), _hz_to_mel(high_hz), bins + 2, dtype=torch.float64)
-    edges = torch.where(mels < 15, mels * 200 / 3, 1000 * torch.exp((mels - 15) * math.log(6.4) / 27))
+    edges = mel_edges(bins, low_hz, high_hz)
     low, centre, high = edges[:-2], edges[1:-1], edges[2:]
     rising = (frequencies[:, None] - low) / (centre - low)
     falling = (high - frequencies[:, None]) / (high - centre)
     return torch.minimum(rising, falling).clamp_min(0) * 2 / (high - low)
+
+
+def mel_edges(bins: int, low_hz: float, high_hz: float) -> Tensor:
+    """Where the filters begin, culminate and end: edge k + 1 is the centre of bin k.
+
+    Returns:
+        float64, in Hz, shape (bins + 2,).
+    """
+    mels = torch.linspace(_hz_to_mel(low_hz), _hz_to_mel(high_hz), bins + 2, dtype=torch.float64)
+    return torch.where(mels < 15, mels * 200 / 3, 1000 * torch.exp((mels - 15) * math.log(6.4) / 27))
 
 
 def _hz_to_mel(hz: float) -> float:

@@ -18,6 +18,7 @@ from asr.audio import load, perturb
 from asr.config import AugmentConfig
 from asr.dataset.cache import WaveformCache
 from asr.dataset.manifest import Manifest, Utterance
+from asr.dataset.noise import Noises
 from asr.errors import AsrError, AudioError, TextError
 from asr.text import Normalizer, Tokenizer
 
@@ -117,10 +118,13 @@ class SpeechDataset(Dataset[Example]):
         tokenizer: writes the normalised transcripts.
         normalizer: normalises them.
         sample_rate: samples per second of the waveforms.
-        augment: how speed and level are perturbed, drawn from (seed, epoch, index); None leaves the audio as it is.
+        augment: how waveforms are perturbed, drawn from (seed, epoch, index); None leaves the audio as it is.
         seed: as for `BatchSampler`.
         cache_bytes: most memory for decoded audio. Only a process that lasts remembers, so this helps where the
             loader has no workers.
+
+    Raises:
+        ManifestError: a manifest of noises is missing or wrong.
     """
 
     def __init__(
@@ -140,6 +144,7 @@ class SpeechDataset(Dataset[Example]):
         self.augment = augment
         self.seed = seed
         self.cache = WaveformCache(cache_bytes)
+        self.noises = Noises(augment.noise, sample_rate, self.cache) if augment is not None and augment.noise else None
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -148,7 +153,7 @@ class SpeechDataset(Dataset[Example]):
         """Read, perturb and tokenise one utterance.
 
         Raises:
-            AudioError: its audio cannot be read; names the manifest's line too.
+            AudioError: its audio, or a noise, cannot be read; names the manifest's line too.
             TextError: its transcript cannot be written in tokens; names the line.
         """
         epoch, index = key
@@ -161,7 +166,8 @@ class SpeechDataset(Dataset[Example]):
             raise type(error)(f"{self.manifest.where(index)}: {error}") from None
         if self.augment is not None:
             state = np.random.SeedSequence((self.seed, epoch, index)).generate_state(1, np.uint64)
-            waveform = perturb(waveform, self.sample_rate, self.augment, torch.Generator().manual_seed(int(state[0])))
+            generator = torch.Generator().manual_seed(int(state[0]))
+            waveform = perturb(waveform, self.sample_rate, self.augment, generator, self.noises)
         return Example(waveform, tokens, utterance.id, text)
 
     def _load(self, utterance: Utterance) -> Tensor:

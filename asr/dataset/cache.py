@@ -1,6 +1,6 @@
 """Decoded audio kept in memory, so that a small corpus is read from disk once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import torch
 from torch import Tensor
@@ -22,15 +22,15 @@ class WaveformCache:
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.bytes = 0
-        self._kept: dict[int, Tensor] = {}
+        self._kept: dict[Hashable, Tensor] = {}
 
-    def get(self, index: int, read: Callable[[], Tensor]) -> Tensor:
-        """The waveform of utterance `index`, float32, shape (samples,); `read` reads it where it is not kept."""
-        samples = self._kept.get(index)
+    def get(self, key: Hashable, read: Callable[[], Tensor]) -> Tensor:
+        """The waveform called `key`, float32, shape (samples,); `read` reads it where it is not kept."""
+        samples = self._kept.get(key)
         if samples is None:
             scaled = read().mul(FULL_SCALE).round_().clamp_(-FULL_SCALE, FULL_SCALE - 1)
             samples = scaled.to(torch.int16)
             if self.bytes + samples.nbytes <= self.limit_bytes:
                 self.bytes += samples.nbytes
-                self._kept[index] = samples
+                self._kept[key] = samples
         return samples.float().div_(FULL_SCALE)

@@ -77,18 +77,24 @@ def download(corpus: Corpus, folder: Path) -> Path:
     raise CorpusError(f"{folder}: what was downloaded has no {corpus.marker}; delete this folder and run again")
 
 
-def measure(utterances: Sequence[Utterance], sample_rate: int) -> list[Utterance]:
+def measure(utterances: Sequence[Utterance], sample_rate: int, is_speech: bool = True) -> list[Utterance]:
     """The utterances with their durations in seconds, read from the headers of their files, after checking them.
 
+    Args:
+        utterances: their durations do not count.
+        sample_rate: of every file.
+        is_speech: each has a text; noises have none.
+
     Raises:
-        CorpusError: an id comes twice, a text is empty, a file is missing, has another sample rate or no samples.
+        CorpusError: an id comes twice, a text of speech is empty, a file is missing, has another sample rate or no
+            samples.
         AudioError: a file is not audio.
     """
     seen: set[str] = set()
     for utterance in utterances:
         if utterance.id in seen:
             raise CorpusError(f"{utterance.audio_filepath}: a second recording called {utterance.id}; get a fresh copy")
-        if not utterance.text.strip():
+        if is_speech and not utterance.text.strip():
             raise CorpusError(f"{utterance.audio_filepath}: its transcript is empty; get a fresh copy of the corpus")
         if not utterance.audio_filepath.is_file():
             raise CorpusError(

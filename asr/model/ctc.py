@@ -39,15 +39,21 @@ class Model(nn.Module):
         self.frame_seconds = features.hop_seconds * config.subsampling
 
     def forward(
-        self, waveforms: Tensor, lengths: Tensor, augment: Augment | None = None, views: int = 1
+        self,
+        waveforms: Tensor,
+        lengths: Tensor,
+        augment: Augment | None = None,
+        views: int = 1,
+        warp: Augment | None = None,
     ) -> tuple[Tensor, ...]:
         """Log-probabilities of every token in every frame.
 
         Args:
             waveforms: (batch, samples) in [-1, 1], padded at the end.
             lengths: (batch,) valid samples.
-            augment: changes the features during training.
+            augment: changes the features during training, each view by itself.
             views: how many times each utterance is augmented and read; the batch is repeated as a whole.
+            warp: changes the features before that, so that frames of the views stay comparable.
 
         Returns:
             log_probs (views * batch, frames, tokens), float32 natural logs that sum to one in each frame, and their
@@ -55,6 +61,8 @@ class Model(nn.Module):
             followed by the log_probs after each of the intermediate layers.
         """
         features, lengths = self.features(waveforms, lengths)
+        if warp is not None:
+            features = warp(features, lengths)
         if views > 1:
             features, lengths = features.repeat(views, 1, 1), lengths.repeat(views)
         if augment is not None:

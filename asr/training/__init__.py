@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from asr.rooms import Room
 
 if TYPE_CHECKING:
+    from asr.training.augmentations import draw_augmentations as draw_augmentations
     from asr.training.language import LanguageRecipe as LanguageRecipe
     from asr.training.language import LanguageTrainingResult as LanguageTrainingResult
     from asr.training.language import train_language_model as train_language_model
@@ -16,9 +17,17 @@ _HOME = {
     "LanguageRecipe": "asr.training.language",
     "LanguageTrainingResult": "asr.training.language",
     "TrainingResult": "asr.training.speech",
+    "draw_augmentations": "asr.training.augmentations",
     "train": "asr.training.speech",
     "train_language_model": "asr.training.language",
 }
-__all__ = ["LanguageRecipe", "LanguageTrainingResult", "TrainingResult", "train", "train_language_model"]
+__all__ = [
+    "LanguageRecipe",
+    "LanguageTrainingResult",
+    "TrainingResult",
+    "draw_augmentations",
+    "train",
+    "train_language_model",
+]
 
 sys.modules[__name__].__class__ = Room

@@ -41,7 +41,9 @@ def spec_augment(recipe: Recipe) -> SpecAugment:
     return SpecAugment(recipe.augment.model_copy(update={"time_masks": time_masks}))
 
 
-def objective(model: nn.Module, batch: Batch, augment: Augment | None, config: ObjectiveConfig) -> Objective:
+def objective(
+    model: nn.Module, batch: Batch, augment: Augment | None, config: ObjectiveConfig, warp: Augment | None = None
+) -> Objective:
     """CTC loss of a batch, with what `config` adds to it.
 
     It is taken per token rather than per utterance, so a batch weighs the same however it is cut into utterances. Every
@@ -52,11 +54,12 @@ def objective(model: nn.Module, batch: Batch, augment: Augment | None, config: O
         model: a `Model` in training mode, perhaps wrapped for mixed precision or many processes. Its label prior is
             moved towards this batch, if the prior is on; of many processes, the first one's holds.
         batch: waveforms and transcripts, on the model's device.
-        augment: changes the features, or None.
+        augment: changes the features of each view by itself, or None.
         config: which parts, and their weights.
+        warp: changes the features of all views alike, before, or None.
     """
     views = 2 if config.consistency else 1
-    log_probs, lengths, *intermediate = model(batch.waveforms, batch.lengths, augment, views)
+    log_probs, lengths, *intermediate = model(batch.waveforms, batch.lengths, augment, views, warp)
     tokens, token_lengths = batch.tokens.repeat(views, 1), batch.token_lengths.repeat(views)
 
     def ctc(log_probs: Tensor) -> tuple[Tensor, Tensor]:

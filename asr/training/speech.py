@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from asr.audio import Warp
 from asr.config import Recipe, TrainingConfig
 from asr.dataset import Batch
 from asr.model import Bundle, Model, save_bundle
@@ -76,6 +77,7 @@ class SpeechTask:
         self.recipe = recipe
         self.inputs: Inputs = prepare_inputs(recipe)
         self.augment = spec_augment(recipe)
+        self.warp = Warp(recipe.augment, recipe.features)
 
     @property
     def config(self) -> TrainingConfig:
@@ -107,7 +109,7 @@ class SpeechTask:
         return self.inputs.load(plan, epoch)
 
     def objective(self, model: nn.Module, batch: Batch) -> Objective:
-        return objective(model, batch, self.augment, self.recipe.objective)
+        return objective(model, batch, self.augment, self.recipe.objective, self.warp)
 
     def evaluate(self, model: Model, device: torch.device, epoch: int) -> DevScore:
         found = validate(model, self.inputs.load_dev(), self.inputs.tokenizer, device)

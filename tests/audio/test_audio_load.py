@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -59,6 +60,28 @@ def test_lossy_files_sound_the_same(tmp_path: Path, name: str) -> None:
     loaded = load(write(tmp_path / name, waveform, **how), RATE)
     assert loaded.shape == waveform.shape
     assert torch.corrcoef(torch.stack([loaded, waveform]))[0, 1] > 0.99
+
+
+def test_opus_as_ffmpeg_writes_it_when_it_resamples(tmp_path: Path) -> None:
+    # its timestamps are some samples late at first, which libsndfile takes for damage
+    waveform, path = sweep(3.0, RATE), tmp_path / "a.opus"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libopus", rate=RATE, layout="mono")
+        for start in range(0, len(waveform), 320):
+            frame = av.AudioFrame.from_ndarray(waveform[None, start : start + 320].numpy(), "flt", "mono")
+            frame.sample_rate, frame.pts = RATE, start + (163 if start < RATE else 0)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(soundfile.LibsndfileError):
+        soundfile.read(path)
+    found = load(path, RATE)
+    assert len(found) == pytest.approx(len(waveform), abs=200)
+    inner = slice(4000, -4000)
+    error = (found[: len(waveform)] - waveform[: len(found)])[inner]
+    assert float(error.square().mean()) < 0.05 * float(waveform.square().mean())
+    torch.testing.assert_close(load(path, RATE, 1.5, 1.0), found[24000:40000], rtol=0, atol=0.05)
+    path.write_bytes(path.read_bytes()[:-2000])
+    assert refusal(path, 0.0, 3.0), "cut, it is not read as if whole"
 
 
 def test_channels_are_averaged(tmp_path: Path) -> None:

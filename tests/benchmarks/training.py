@@ -71,9 +71,15 @@ class Peer(nn.Module):
         self.head = nn.Linear(2 * shape.units, VOCABULARY)
 
     def forward(
-        self, waveforms: Tensor, lengths: Tensor, augment: Augment | None = None, views: int = 1
+        self,
+        waveforms: Tensor,
+        lengths: Tensor,
+        augment: Augment | None = None,
+        views: int = 1,
+        warp: Augment | None = None,
     ) -> tuple[Tensor, Tensor]:
         assert views == 1, "peers read every utterance once"
+        assert warp is None, "no peer warps"
         features, lengths = self.features(waveforms, lengths)
         if augment is not None:
             features = augment(features, lengths)

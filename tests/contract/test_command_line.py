@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 import asr.cli
@@ -17,9 +18,9 @@ from asr.errors import AudioError
 from asr.transcription import FORMATS
 
 GROUP = typer.main.get_command(asr.cli.app)
-GROUPS = ("lm", "inspect")
+GROUPS = {name: command for name, command in GROUP.commands.items() if isinstance(command, TyperGroup)}
 COMMANDS = {name: command for name, command in GROUP.commands.items() if name not in GROUPS} | {
-    f"{group} {name}": command for group in GROUPS for name, command in GROUP.commands[group].commands.items()
+    f"{group} {name}": command for group in GROUPS for name, command in GROUPS[group].commands.items()
 }
 
 

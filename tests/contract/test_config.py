@@ -31,6 +31,11 @@ def test_manifests_lie_beside_the_recipe(tmp_path: Path) -> None:
     assert (data.dev, data.test) == (str(tmp_path / "../dev.jsonl"), str(tmp_path / "c/test.jsonl"))
 
 
+def test_noises_lie_beside_the_recipe(tmp_path: Path) -> None:
+    text = MINIMAL + '[augment]\nnoise = "../noise.jsonl"\nnoise_share = 0.5\n'
+    assert load_recipe(recipe(tmp_path, text)).augment.noise == (str(tmp_path / "../noise.jsonl"),)
+
+
 def test_set_overrides_the_file(tmp_path: Path) -> None:
     path = recipe(tmp_path, MINIMAL + "[training]\nepochs = 3\n[model]\nunits = 7\n")
     overrides = [
@@ -85,6 +90,14 @@ def test_set_overrides_the_file(tmp_path: Path) -> None:
             + "[augment]\ntime_masks = 0\nfrequency_masks = 0\n[model]\ndropout = 0\n[objective]\nconsistency = 0.2\n",
             r"recipe\.toml: recipe: objective\.consistency compares views that differ; set augment\.time_masks",
         ),
+        (MINIMAL + "[augment]\nvocal_tract = 1.0\n", r"recipe\.toml:4: augment\.vocal_tract: .*less than 1"),
+        (MINIMAL + "[augment]\nnoise_share = 0.5\n", r"recipe\.toml:3: augment: noise and noise_share go together"),
+        (MINIMAL + '[augment]\nnoise = "n.jsonl"\n', r"recipe\.toml:3: augment: noise and noise_share go together"),
+        (
+            MINIMAL + "[augment]\nreverberation_seconds = [0.5, 0.2]\n",
+            r"recipe\.toml:4: augment\.reverberation_seconds: the least comes first",
+        ),
+        (MINIMAL + "[augment]\nnoise_snr_db = [0.5]\n", r"recipe\.toml:4: augment\.noise_snr_db"),
         (MINIMAL + "[features]\nhigh_hz = 9000\n", r"recipe\.toml:3: features: need low_hz < high_hz <= 8000"),
         (MINIMAL + "max_seconds = 0.05\n", r"recipe\.toml:1: data: min_seconds 0\.1 must be less"),
         ("[data]\ntrain = []\n", r"recipe\.toml:2: data\.train: .*at least 1 item"),

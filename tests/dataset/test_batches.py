@@ -137,8 +137,19 @@ def test_perturbation_depends_on_seed_epoch_and_index_alone(manifest: Manifest) 
     assert not torch.equal(dataset[1, 4].waveform, first)
 
 
-@pytest.mark.parametrize("augment", [None, AugmentConfig(gain_db=6.0)])
-def test_loading_is_the_same_with_any_number_of_workers(manifest: Manifest, augment: AugmentConfig | None) -> None:
+@pytest.fixture
+def everything(manifest: Manifest, tmp_path: Path) -> AugmentConfig:
+    """All that is random; the noises are utterances."""
+    return AugmentConfig(
+        gain_db=6.0, silence_seconds=0.05, reverberation_share=0.5, noise=(str(manifest.path),), noise_share=0.5
+    )
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_loading_is_the_same_with_any_number_of_workers(
+    manifest: Manifest, everything: AugmentConfig, augmented: bool
+) -> None:
+    augment = everything if augmented else None
     dataset, sampler = speech(manifest, augment), BatchSampler(manifest.durations, 0.4, seed=3)
     state = torch.get_rng_state()
     alone = list(loader(dataset, sampler.batches(1), epoch=1, pad_samples=100))
@@ -183,6 +194,24 @@ def test_uncovered_text_names_the_line(manifest: Manifest) -> None:
     dataset = SpeechDataset(manifest, CharTokenizer("ab "), Normalizer(TextConfig()), RATE)
     with pytest.raises(TextError, match=r"m\.jsonl:3: .*'c'"):
         dataset[0, 2]
+
+
+def test_everything_depends_on_seed_epoch_and_index_alone(manifest: Manifest, everything: AugmentConfig) -> None:
+    dataset = speech(manifest, everything)
+    first = [dataset[epoch, index].waveform for epoch in range(3) for index in range(10)]
+    again = speech(manifest, everything)  # with nothing kept, in another order
+    state = torch.get_rng_state()
+    for place in reversed(range(30)):
+        assert torch.equal(again[place // 10, place % 10].waveform, first[place])
+    assert torch.equal(torch.get_rng_state(), state)
+    assert len({len(waveform) for waveform in first[::10]}) == 3
+
+
+def test_broken_noise_names_its_line(manifest: Manifest, tmp_path: Path) -> None:
+    (tmp_path / "noise.jsonl").write_text('{"audio_filepath": "none.wav", "duration": 1.0, "text": ""}')
+    dataset = speech(manifest, AugmentConfig(noise=(str(tmp_path / "noise.jsonl"),), noise_share=1.0))
+    with pytest.raises(AudioError, match=r"noise\.jsonl:1: .*none\.wav"):
+        list(loader(dataset, [[0]], epoch=0))
 
 
 def test_dataset_travels_to_a_process_that_was_not_forked(manifest: Manifest) -> None:

@@ -94,6 +94,11 @@ def test_a_spoilt_corpus(tmp_path: Path, spoil: Callable[[Utterance, Utterance],
         measure(spoil(said(wav(tmp_path / "a.wav")), said(wav(tmp_path / "b.wav"))), 16000)
 
 
+def test_noises_have_no_text(tmp_path: Path) -> None:
+    given = [said(wav(tmp_path / "a.wav"), text="")]
+    assert measure(given, 16000, is_speech=False) == given
+
+
 def test_broken_audio(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"")
     with pytest.raises(AudioError, match=r"a\.wav"):

@@ -105,6 +105,19 @@ def test_views_are_augmented_each_for_itself_and_follow_one_another():
     torch.testing.assert_close(both, torch.cat((plain, silenced)), rtol=1e-4, atol=1e-4)
 
 
+def test_views_are_warped_alike():
+    model, calls = tiny_model(), []
+    waveforms, lengths = torch.randn(2, 8000) * 0.1, torch.tensor([8000, 5000])
+
+    def warp(features, lengths):
+        calls.append(lengths.tolist())
+        return features + torch.randn_like(features)
+
+    both, _ = model(waveforms, lengths, None, 2, warp)
+    assert calls == [[51, 32]]
+    assert torch.equal(both[:2], both[2:])
+
+
 @pytest.mark.parametrize("self_conditioned", [False, True])
 def test_intermediate_log_probs_are_those_of_the_shorter_stack(self_conditioned):
     deep = tiny_model(intermediate_layers=(1,), self_conditioned=self_conditioned, dropout=0.0)

@@ -24,7 +24,7 @@ class Table(nn.Module):
         self.lengths = lengths
         self.register_buffer("label_prior", torch.full(logits.shape[-1:], 1 / logits.shape[-1], dtype=logits.dtype))
 
-    def forward(self, waveforms, lengths, augment, views):
+    def forward(self, waveforms, lengths, augment, views, warp):
         last, *intermediate = (logits.log_softmax(-1) for logits in self.layers)
         assert len(last) == views * len(waveforms)
         return last, self.lengths.repeat(views), *intermediate
