@@ -35,7 +35,7 @@ class BatchSampler:
     Args:
         durations: seconds, shape `(utterances,)`.
         batch_seconds: limit of (longest duration in a batch) x (utterances in it), that is, padding included; an
-            utterance longer than that makes a batch alone. Augmentation that slows speech down comes on top.
+            utterance longer than that makes a batch alone. Augmentation that makes speech longer comes on top.
         seed: with the epoch, decides everything.
     """
 
