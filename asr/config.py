@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from asr.settings import Count, Fraction, NonNegative, Positive, PositiveCount, read_settings
+from asr.settings import Count, Fraction, LeastFirst, NonNegative, Positive, PositiveCount, read_settings
 from asr.settings import Settings as Settings
 from asr.settings import parse_settings as parse_settings
 
@@ -93,13 +93,13 @@ class AugmentConfig(Settings):
     reverberation_share: Fraction = 0.0
     """Share of utterances that are heard as in a room (Ko et al. 2017, "A study on data augmentation of reverberant
     speech for robust speech recognition")."""
-    reverberation_seconds: tuple[Positive, Positive] = (0.2, 0.8)
+    reverberation_seconds: Annotated[tuple[Positive, Positive], LeastFirst] = (0.2, 0.8)
     """Least and greatest reverberation time: until the room's sound has fallen by 60 dB."""
     noise: tuple[str, ...] = ()
     """Manifests of noises, relative to the recipe file as those of `data` are; what their texts say does not matter."""
     noise_share: Fraction = 0.0
     """Share of utterances that noise is added to."""
-    noise_snr_db: tuple[float, float] = (5.0, 20.0)
+    noise_snr_db: Annotated[tuple[float, float], LeastFirst] = (5.0, 20.0)
     """Least and greatest signal-to-noise ratio, in decibels of mean power."""
     gain_db: NonNegative = 0.0
     """Level varied by up to this many decibels, up or down."""
@@ -119,13 +119,6 @@ class AugmentConfig(Settings):
     @classmethod
     def _one_noise_manifest_is_a_list_of_one(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
-
-    @field_validator("reverberation_seconds", "noise_snr_db")
-    @classmethod
-    def _least_comes_first(cls, limits: tuple[float, float]) -> tuple[float, float]:
-        if limits[0] > limits[1]:
-            raise ValueError("the least comes first, then the greatest; exchange them")
-        return limits
 
     @model_validator(mode="after")
     def _noise_is_heard(self) -> Self:
@@ -232,14 +225,8 @@ class TrainingConfig(OptimizationConfig):
 class StatedConfig(Settings):
     """What the recipe's results say of it, for `asr train --verify`; training does not read it."""
 
-    wer: tuple[Fraction, Fraction]
+    wer: Annotated[tuple[Fraction, Fraction], LeastFirst]
     """Least and most word error rate on data.test, as fractions."""
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.wer[0] > self.wer[1]:
-            raise ValueError(f"wer {list(self.wer)} must be the least and the most, in this order")
-        return self
 
 
 class Recipe(Settings):

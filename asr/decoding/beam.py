@@ -16,7 +16,6 @@ import torch
 
 from asr.decoding.align import align
 from asr.decoding.hypothesis import Hypothesis
-from asr.decoding.likelihood import examine
 from asr.decoding.nbest import nbest
 from asr.decoding.prefix import advance
 from asr.decoding.tables import Tables, grown, new_tables, new_work_space
@@ -25,9 +24,6 @@ from asr.decoding.words import words as time_words
 from asr.errors import ConfigError
 from asr.text.tokenizer import Tokenizer
 from asr.transcript import Word
-
-SUM_TOLERANCE = 1e-2
-"""How far the probabilities of a frame may add up from one: half-precision models round."""
 
 FUSED_CUT, LONE_CUT = 1e-3, 5e-3
 """The share of a frame's largest probability that a token needs. Measured on simulated emissions: the word error rate
@@ -159,8 +155,10 @@ class BeamSearch:
                 found[number] = self._decode(utterances[number])
 
         with ThreadPoolExecutor(threads) as pool:
-            for worker in [pool.submit(work) for _ in range(threads)]:
-                worker.result()
+            others = [pool.submit(work) for _ in range(threads - 1)]
+            work()
+            for other in others:
+                other.result()
         return found
 
     def start(self) -> SearchState:
@@ -191,13 +189,20 @@ class BeamSearch:
 
     def _advance(self, state: SearchState, log_probs: Any) -> SearchState:
         """As `advance`, but `state` is used up."""
-        chunk = self._examine(log_probs, state.frames)
+        chunk = _Chunk(log_probs, numpy.exp(log_probs), numpy.empty(len(log_probs)), numpy.empty(len(log_probs)))
         tables, nodes = state.tables, state.nodes
         space = new_work_space(self._beam_size, self._tokenizer.size)
         frames, done = (chunk.probabilities, chunk.sums, chunk.peaks), 0
         while True:
             words = None if self._words is None else self._words._replace(nodes=nodes)
             done = advance(*frames, done, self._cut, self._margin, tables, space, words)
+            if done < 0:
+                wrong = -1 - done
+                raise ValueError(
+                    f"log_probs: the probabilities of frame {state.frames + wrong} add up to {chunk.sums[wrong]:g} instead "
+                    "of 1; give natural logarithms, normalised over the tokens (log_softmax), of this utterance's frames "
+                    "only"
+                )
             if done == len(chunk.sums):
                 return SearchState(state.frames + done, (*state.heard, chunk), tables, nodes)
             tables = tables._replace(tree=grown(tables.tree))
@@ -234,18 +239,6 @@ class BeamSearch:
             )
         log_probs = log_probs.detach().cpu()
         return (log_probs if log_probs.dtype == torch.float64 else log_probs.float()).contiguous().numpy()
-
-    def _examine(self, log_probs: Any, before: int) -> _Chunk:
-        """Check some frames and take them out of the logarithm; errors count frames from `before`."""
-        probabilities = numpy.exp(log_probs)
-        sums, peaks = numpy.empty(len(log_probs)), numpy.empty(len(log_probs))
-        wrong = examine(probabilities, sums, peaks, SUM_TOLERANCE)
-        if wrong >= 0:
-            raise ValueError(
-                f"log_probs: the probabilities of frame {before + wrong} add up to {sums[wrong]:g} instead of 1; give "
-                "natural logarithms, normalised over the tokens (log_softmax), of this utterance's frames only"
-            )
-        return _Chunk(log_probs, probabilities, sums, peaks)
 
 
 def _joined(heard: Sequence[_Chunk], vocabulary: int) -> tuple[Any, Any]:

@@ -19,6 +19,7 @@ import numpy
 
 from asr.decoding.compilation import borrowing
 from asr.decoding.fusion import Words, enter, weigh
+from asr.decoding.likelihood import examine
 from asr.decoding.tables import (
     ACTIVE,
     BLANK,
@@ -37,6 +38,8 @@ from asr.decoding.tables import (
     compact,
 )
 
+SUM_TOLERANCE = 1e-2
+"""How far the probabilities of a frame may add up from one: half-precision models round."""
 SMALL = 1e-50
 """Probabilities are scaled up when the best falls below this."""
 
@@ -57,8 +60,8 @@ def advance(
 
     Args:
         probabilities: shape (frames, tokens).
-        sums: the sum of each frame's probabilities, shape (frames,).
-        peaks: the largest of each frame, shape (frames,).
+        sums: where the sum of each frame's probabilities is written, shape (frames,), when `start` is 0.
+        peaks: so the largest of each frame, shape (frames,).
         start: the frame to begin with.
         cut: tokens below this share of their frame's largest are not entered.
         margin: prefixes below this share of the best one's weight are dropped.
@@ -67,8 +70,13 @@ def advance(
         words: None for a search without language model, lexicon and hotwords.
 
     Returns:
-        The first frame not searched: the number of frames, or less where the tree must grow first.
+        The first frame not searched: the number of frames, or less where the tree must grow first. If frame t does not
+        add up to one nothing is searched, and it is -1 - t.
     """
+    if start == 0:
+        wrong = examine(probabilities, sums, peaks, SUM_TOLERANCE)
+        if wrong >= 0:
+            return -1 - wrong
     weights, size, vocabulary = tables.weights, tables.weights.shape[1], probabilities.shape[1]
     for t in range(start, len(probabilities)):
         if tables.counts[NODES] + size > len(tables.tree):
