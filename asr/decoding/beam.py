@@ -199,9 +199,9 @@ class BeamSearch:
             if done < 0:
                 wrong = -1 - done
                 raise ValueError(
-                    f"log_probs: the probabilities of frame {state.frames + wrong} add up to {chunk.sums[wrong]:g} instead "
-                    "of 1; give natural logarithms, normalised over the tokens (log_softmax), of this utterance's frames "
-                    "only"
+                    f"log_probs: the probabilities of frame {state.frames + wrong} add up to {chunk.sums[wrong]:g} "
+                    "instead of 1; give natural logarithms, normalised over the tokens (log_softmax), of this "
+                    "utterance's frames only"
                 )
             if done == len(chunk.sums):
                 return SearchState(state.frames + done, (*state.heard, chunk), tables, nodes)
