@@ -56,7 +56,7 @@ evaluate: $(INSTALLED) ## score the model of RECIPE on its test set again
 transcribe: $(INSTALLED) ## transcribe FILES="a.wav b.mp3" with the model of RECIPE
 	$(BIN)/asr transcribe $(RUN)/model $(or $(FILES),$(error say what to transcribe: make transcribe FILES="a.wav b.mp3")) $(ARGS)
 
-benchmark: $(PEERS) ## time ourselves beside others: ARGS=train-step for a part, BENCH=FOLDER for its inputs; 15 minutes
+benchmark: $(PEERS) ## time ourselves beside others: ARGS=train-step for a part, BENCH=FOLDER for its inputs; 17 minutes
 	$(BIN)/python tests/benchmarks $(addprefix --bench ,$(BENCH)) $(ARGS)
 
 # pyctcdecode asks for numpy 1, which it does not need, and KenLM for a compiler: without them their rows are left out.
