@@ -248,12 +248,12 @@ def _verify(wer: float, stated: "StatedConfig", recipe: Path) -> None:
     """Compare what came out with what the recipe states.
 
     Raises:
-        ConfigError: it is outside.
+        AsrError: it is outside.
     """
     least, most = stated.wer
     found = f"WER {wer:.2%}, and the recipe states {least:.2%} to {most:.2%}"
     if not least <= wer <= most:
-        raise ConfigError(
+        raise AsrError(
             f"{recipe}: {found}; look for what changed since its RESULTS.md was written, or state what holds now"
         )
     note(f"verified: {found}")

@@ -6,28 +6,26 @@ A recipe is a TOML file with one table per stage, in the order in which data flo
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from asr.settings import Count, Fraction, LeastFirst, NonNegative, Positive, PositiveCount, read_settings
+from asr.settings import Count, Fraction, LeastFirst, Names, NonNegative, Positive, PositiveCount, read_settings
 from asr.settings import Settings as Settings
 from asr.settings import parse_settings as parse_settings
+
+Precision = Literal["auto", "fp32", "bf16"]
+"""What products are computed in: `auto` is bf16 where the device multiplies it in hardware, fp32 elsewhere."""
 
 
 class DataConfig(Settings):
     """Manifests, relative to the recipe file. `dev` steers early stopping; `test` is scored once, at the end."""
 
-    train: tuple[str, ...] = Field(min_length=1)
+    train: Names = Field(min_length=1)
     dev: str | None = None
     test: str | None = None
     min_seconds: NonNegative = 0.1
     max_seconds: Positive = 30.0
-
-    @field_validator("train", mode="before")
-    @classmethod
-    def _one_train_manifest_is_a_list_of_one(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _seconds_in_order(self) -> Self:
@@ -95,7 +93,7 @@ class AugmentConfig(Settings):
     speech for robust speech recognition")."""
     reverberation_seconds: Annotated[tuple[Positive, Positive], LeastFirst] = (0.2, 0.8)
     """Least and greatest reverberation time: until the room's sound has fallen by 60 dB."""
-    noise: tuple[str, ...] = ()
+    noise: Names = ()
     """Manifests of noises, relative to the recipe file as those of `data` are; what their texts say does not matter."""
     noise_share: Fraction = 0.0
     """Share of utterances that noise is added to."""
@@ -114,11 +112,6 @@ class AugmentConfig(Settings):
     time_masks: Count = 5
     time_mask_fraction: Fraction = 0.05
     """Longest time mask, as a share of the utterance's frames."""
-
-    @field_validator("noise", mode="before")
-    @classmethod
-    def _one_noise_manifest_is_a_list_of_one(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _noise_is_heard(self) -> Self:
@@ -199,8 +192,7 @@ class OptimizationConfig(Settings):
     clip_norm: Positive = 5.0
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
     """Exponential moving average of the weights, the model that is scored and kept; 0 turns it off."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto` is bf16 where the device multiplies bf16 in hardware, fp32 elsewhere."""
+    precision: Precision = "auto"
     patience: PositiveCount | None = None
     """Stop after this many evaluations on dev without a better score; None never stops early."""
     evaluate_every: PositiveCount = 1

@@ -7,17 +7,12 @@ import typer
 
 from asr.console import note, progress, show
 from asr.errors import ConfigError
-from asr.options import Changes, register
+from asr.options import Changes, group, register
 
 if TYPE_CHECKING:
     from asr.model.gradients import Stack
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Look inside trainings and models.",
-    epilog="\b\nExample:\n  asr inspect augment recipes/an4/default.toml data/an4/train.jsonl",
-)
+app = group("Look inside trainings and models.", "asr inspect augment recipes/an4/default.toml data/an4/train.jsonl")
 
 
 @register(app, "asr inspect augment recipes/an4/default.toml data/an4/train.jsonl --all --picture augment.png")

@@ -9,7 +9,7 @@ import typer
 
 from asr.console import note, show
 from asr.errors import ConfigError, LanguageModelError
-from asr.options import Changes, Overwrite, Resume, register
+from asr.options import Changes, Overwrite, Resume, group, register
 from asr.runs import goes_on
 
 Texts = Annotated[
@@ -23,12 +23,7 @@ Recipe = Annotated[
     ),
 ]
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Train and judge language models.",
-    epilog="\b\nExample:\n  asr lm train data/an4/train.jsonl --out lm",
-)
+app = group("Train and judge language models.", "asr lm train data/an4/train.jsonl --out lm")
 
 
 @register(app, "asr lm train data/an4/train.jsonl more.txt --order 3 --prune 0,0,1 --out lm")

@@ -59,6 +59,11 @@ Changes = Annotated[
 ]
 
 
+def group(purpose: str, example: str) -> typer.Typer:
+    """A command of several subcommands, whose help ends with a working example."""
+    return typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=purpose, epilog=f"\b\nExample:\n  {example}")
+
+
 def register(app: typer.Typer, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a subcommand whose help ends with a working example."""
     return app.command(epilog=f"\b\nExample:\n  {example}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from asr.errors import ConfigError
 
@@ -26,6 +26,8 @@ def _least_first(limits: tuple[float, float]) -> tuple[float, float]:
 
 LeastFirst = AfterValidator(_least_first)
 """Of a pair of numbers, beside its type."""
+Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+"""One name may stand for a list of one."""
 
 
 class Settings(BaseModel):

@@ -47,11 +47,11 @@ def perturb(
         silence = quiet_noise(spoken, before + behind, sample_rate, generator)
         waveform = torch.cat((silence[:before], spoken, silence[before:]))
     if config.reverberation_share and _draw(generator) < config.reverberation_share:
-        seconds = _between(config.reverberation_seconds, generator)
-        direct_db = _between(DIRECT_TO_REVERBERANT_DB, generator)
+        seconds = _draw_between(config.reverberation_seconds, generator)
+        direct_db = _draw_between(DIRECT_TO_REVERBERANT_DB, generator)
         waveform = reverberate(waveform, room_response(sample_rate, seconds, direct_db, generator))
     if noise is not None and config.noise_share and _draw(generator) < config.noise_share:
-        snr_db = _between(config.noise_snr_db, generator)
+        snr_db = _draw_between(config.noise_snr_db, generator)
         waveform = waveform + noise_at(snr_db, noise(len(waveform), generator), spoken)
     return change_level(waveform, gain_db)
 
@@ -105,5 +105,5 @@ def _draw(generator: torch.Generator) -> float:
     return float(torch.rand((), generator=generator))
 
 
-def _between(limits: tuple[float, float], generator: torch.Generator) -> float:
+def _draw_between(limits: tuple[float, float], generator: torch.Generator) -> float:
     return limits[0] + (limits[1] - limits[0]) * _draw(generator)

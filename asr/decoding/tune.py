@@ -15,6 +15,7 @@ from asr.decoding.greedy import greedy
 from asr.decoding.hypothesis import Hypothesis
 from asr.evaluation.rates import score
 from asr.lm.ngram import NgramModel
+from asr.picture import save_picture
 from asr.text.normalize import Normalizer
 from asr.text.tokenizer import Tokenizer
 
@@ -183,9 +184,7 @@ def draw(tuning: Tuning, path: Path) -> None:
     axes.set(title=f"WER on dev, %; greedy {100 * tuning.greedy_wer:.2f}", xlabel="lm_weight", ylabel="word_bonus")
     axes.margins(0.1)
     figure.colorbar(dots, label="WER, %")
-    fresh = path.with_name(f".{path.stem}.writing.png")
-    figure.savefig(fresh, dpi=110, format="png")
-    fresh.replace(path)
+    save_picture(figure, path)
 
 
 def _rank(point: Point) -> tuple[float, float, float, float]:

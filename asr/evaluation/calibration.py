@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from asr.evaluation.rates import UtteranceErrors
+from asr.picture import save_picture
 
 BINS = 15
 """As many as Guo et al. use."""
@@ -185,9 +186,7 @@ def draw(measured: Mapping[str, tuple[Reliability, Reliability]], path: Path) ->
             _points(axes, f"{label}, error {_percent(each.calibration_error)}", color, each)
         axes.set(title=name, xlabel="confidence", ylabel="share of words that are right", xlim=(0, 1), ylim=(0, 1.02))
         axes.legend(loc="upper left")
-    fresh = path.with_name(f".{path.stem}.writing.png")
-    figure.savefig(fresh, dpi=110, format="png")
-    fresh.replace(path)
+    save_picture(figure, path)
 
 
 def _points(axes: Any, label: str, color: str, measured: Reliability) -> None:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from asr.errors import ConfigError
 from asr.model.ctc import Model
 from asr.model.recurrence import Cell, Recurrence
+from asr.picture import save_picture
 
 Layers = Callable[[Tensor, Tensor], Tensor]
 """Frames (batch, frames, inputs) and lengths (batch,) in, (batch, frames, outputs) out, each sequence by itself."""
@@ -225,6 +226,4 @@ def draw(flows: Sequence[Flow], path: Path) -> None:
     )
     axes.grid(alpha=0.3)
     axes.legend()
-    fresh = path.with_name(f".{path.stem}.writing.png")
-    figure.savefig(fresh, dpi=110, format="png")
-    fresh.replace(path)
+    save_picture(figure, path)

@@ -4,10 +4,10 @@ from typing import Literal
 
 import torch
 
-Precision = Literal["fp32", "bf16"]
+from asr.config import Precision
 
 
-def choose_precision(wanted: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
+def choose_precision(wanted: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
     """The precision asked for; `auto` is bf16 where the device multiplies it in hardware, fp32 elsewhere.
 
     Weights, optimizer, features, log-probabilities and loss are float32 in either.

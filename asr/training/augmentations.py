@@ -15,6 +15,7 @@ from asr.dataset import Manifest, Utterance
 from asr.dataset.cache import WaveformCache
 from asr.dataset.noise import Noises
 from asr.errors import ConfigError, ManifestError
+from asr.picture import save_picture
 from asr.training.objective import spec_augment
 
 AUGMENTATIONS = (
@@ -176,9 +177,4 @@ def _draw(shown: Sequence[Panel], features: FeatureConfig, utterance: Utterance,
         axes.set_visible(False)
     for axes in figure.axes[-2:]:
         axes.set_xlabel("seconds")
-    fresh = path.with_name(f".{path.stem}.writing{path.suffix}")
-    try:
-        figure.savefig(fresh, dpi=110)
-        fresh.replace(path)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be written as a picture ({error}); name another, e.g. augment.png") from None
+    save_picture(figure, path)

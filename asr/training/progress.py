@@ -10,6 +10,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from asr.picture import save_picture
 from asr.training.meter import EpochRecord, StepMeter
 from asr.training.task import Measure
 
@@ -140,6 +141,4 @@ def draw_curves(history: Sequence[dict[str, Any]], measure: Measure, path: Path)
     rate.set(title="learning rate", xlabel="epoch")
     for axes in (loss, measured, norm, rate):
         axes.grid(alpha=0.3)
-    fresh = path.with_name(f".{path.stem}.writing.png")
-    figure.savefig(fresh, dpi=110)
-    fresh.replace(path)
+    save_picture(figure, path)

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from asr.audio.load import info, load
+from asr.config import Precision
 from asr.decoding.decoder import LM_FOLDER, DecodingOptions, build_decoder, describe
 from asr.decoding.hypothesis import Hypothesis
 from asr.errors import AsrError
@@ -45,7 +46,7 @@ class Recognizer:
         device: torch.device | str | None = None,
         decoding: DecodingOptions | None = None,
         bundled_lm: Path | None = None,
-        precision: Literal["auto", "fp32", "bf16"] = "fp32",
+        precision: Precision = "fp32",
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.precision = choose_precision(precision, self.device)
@@ -65,7 +66,7 @@ class Recognizer:
         folder: Path | str,
         device: torch.device | str | None = None,
         decoding: DecodingOptions | None = None,
-        precision: Literal["auto", "fp32", "bf16"] = "fp32",
+        precision: Precision = "fp32",
     ) -> "Recognizer":
         """Read a model bundle; a language model inside serves beam search if `decoding` names no other.
 

@@ -1,0 +1,25 @@
+"""Pictures in files, complete or not at all."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asr.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DOTS_PER_INCH = 110
+
+
+def save_picture(figure: "Figure", path: Path) -> None:
+    """Write a picture beside its place, then rename it; the ending of the name says in which format, PNG without one.
+
+    Raises:
+        ConfigError: it cannot be written there, or not in that format.
+    """
+    fresh = path.with_name(f".{path.stem}.writing{path.suffix or '.png'}")
+    try:
+        figure.savefig(fresh, dpi=DOTS_PER_INCH)
+        fresh.replace(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be written as a picture ({error}); name another, e.g. picture.png") from None
