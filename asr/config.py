@@ -6,7 +6,7 @@ A recipe is a TOML file with one table per stage, in the order in which data flo
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -262,25 +262,32 @@ class Recipe(Settings):
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read and validate a recipe; manifests' paths become relative to the recipe's folder.
+    """Read and validate a recipe; manifests' paths, relative to the file that names them, become relative to here.
 
     Args:
-        path: a TOML file.
-        overrides: `table.key=value` each, the value as TOML writes it (a bare word is taken as a string).
+        path: a TOML file. It may begin with `base = "other.toml"`, and then says only what differs from that recipe;
+            what that one states of itself (`stated`) does not hold for it.
+        overrides: `table.key=value` each, the value as TOML writes it (a bare word is taken as a string); paths are
+            relative to the recipe.
 
     Raises:
-        ConfigError: the file is missing or not TOML, a key is unknown, or a value is impossible; names file and line.
+        ConfigError: a file is missing or not TOML, a key is unknown, or a value is impossible; names file and line.
     """
-    return _beside(read_settings(Recipe, path, overrides), Path(path).parent)
+    return read_settings(Recipe, path, overrides, _place, own=("stated",))
 
 
-def _beside(recipe: Recipe, folder: Path) -> Recipe:
-    data = recipe.data
+def _place(values: dict[str, Any], folder: Path) -> None:
+    """Put the folder before the manifests' names; what is no name is left to validation."""
+    for table, keys in (("data", ("train", "dev", "test")), ("augment", ("noise",))):
+        settings = values.get(table)
+        for key in keys:
+            if isinstance(settings, dict) and key in settings:
+                settings[key] = _beside(settings[key], folder)
 
-    def place(name: str) -> str:
-        return str(folder / name)  # an absolute name stays as it is
 
-    train, dev, test = map(place, data.train), data.dev and place(data.dev), data.test and place(data.test)
-    data = data.model_copy(update={"train": tuple(train), "dev": dev or None, "test": test or None})
-    augment = recipe.augment.model_copy(update={"noise": tuple(map(place, recipe.augment.noise))})
-    return recipe.model_copy(update={"data": data, "augment": augment})
+def _beside(names: Any, folder: Path) -> Any:
+    if isinstance(names, list):
+        return [_beside(name, folder) for name in names]
+    if not isinstance(names, str):
+        return names
+    return str(folder / names) if names else None  # an absolute name stays as it is

@@ -1,9 +1,10 @@
-"""Settings: frozen, validated, read from TOML. An unknown key is an error, never ignored."""
+"""Settings: frozen, validated, read from TOML, where a file may be based on another. An unknown key is an error."""
 
 import json
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -39,32 +40,87 @@ class Settings(BaseModel):
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
-def read_settings(kind: type[SettingsT], path: Path | str | None, overrides: Sequence[str] = ()) -> SettingsT:
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A TOML file as it was read."""
+
+    path: Path
+    source: str
+    values: dict[str, Any]
+
+
+Place = Callable[[dict[str, Any], Path], None]
+"""Given what a file says and the file's folder, makes names of files in it relative to here, in place."""
+
+
+def read_settings(
+    kind: type[SettingsT],
+    path: Path | str | None,
+    overrides: Sequence[str] = (),
+    place: Place | None = None,
+    own: Collection[str] = (),
+) -> SettingsT:
     """Read and validate a TOML file as settings of class `kind`; without a file, the overrides are all there is.
+
+    A file may begin with `base = "other.toml"`: then it says only what differs from that file, key by key. Tables named
+    in `own` hold for the file that has them, and not for files based on it.
 
     Raises:
         ConfigError: as `load_recipe`.
     """
-    source, path = _read(Path(path)) if path is not None else "", Path(path or "settings")
-    try:
-        values = tomllib.loads(source)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    files = _read_with_bases(Path(path)) if path is not None else [_File(Path("settings"), "", {})]
     for override in overrides:
-        _apply(values, override)
+        _apply(files[0].values, override)
+    values: dict[str, Any] = {}
+    for file in reversed(files):
+        if place is not None:
+            place(file.values, file.path.parent)
+        kept = {name: value for name, value in values.items() if name not in own}
+        values = _merge(kept, file.values)
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_explain(error, kind, path, source, overrides)) from None
+        raise ConfigError(_explain(error, kind, files, overrides)) from None
 
 
-def _read(path: Path) -> str:
+def _read_with_bases(path: Path) -> list[_File]:
+    """The file, the file it is based on, and so on."""
+    files: list[_File] = []
+    while True:
+        file = _read(path)
+        base = file.values.pop("base", None)
+        files.append(file)
+        if base is None:
+            return files
+        where = f"{path}:{_line_of(['base'], file.source)}: base"
+        if not isinstance(base, str):
+            raise ConfigError(f"{where}: {base!r} is not the name of a recipe; give one, e.g. base = 'default.toml'")
+        path = path.parent / base
+        if not path.is_file():
+            raise ConfigError(f"{where}: no such recipe {path}; names are relative to the file that says them")
+        if any(path.resolve() == earlier.path.resolve() for earlier in files):
+            raise ConfigError(f"{where}: {path} is based on this file itself; remove one of the two")
+
+
+def _read(path: Path) -> _File:
     try:
-        return path.read_text(encoding="utf-8")
+        source = path.read_text(encoding="utf-8")
+        return _File(path, source, tomllib.loads(source))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such recipe; see the folder recipes/ for examples") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as a recipe ({error}); give a TOML file") from None
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """What is said above goes before what is said below; tables are merged, lists are not."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = below.get(key)
+        merged[key] = _merge(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def parse_settings(kind: type[SettingsT], values: Any, where: str) -> SettingsT:
@@ -76,7 +132,7 @@ def parse_settings(kind: type[SettingsT], values: Any, where: str) -> SettingsT:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_explain(error, kind, Path(where), "", ())) from None
+        raise ConfigError(_explain(error, kind, [_File(Path(where), "", {})], ())) from None
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
@@ -95,16 +151,15 @@ def _apply(values: dict[str, Any], override: str) -> None:
         table[names[-1]] = text.strip()
 
 
-def _explain(error: ValidationError, kind: type[Settings], path: Path, source: str, overrides: Sequence[str]) -> str:
+def _explain(error: ValidationError, kind: type[Settings], files: Sequence[_File], overrides: Sequence[str]) -> str:
     """One line for the first problem: file, line of the key, what is wrong, what is possible."""
     first = error.errors()[0]
     names = [str(part) for part in first["loc"] if isinstance(part, str)]
     key = ".".join(names)
-    where = str(path)
+    lines = ((file.path, _line_of(names, file.source)) for file in files)
+    where = next((f"{path}:{line}" for path, line in lines if line), str(files[0].path))
     if any(override.split("=")[0].strip() == key for override in overrides):
         where = f"--set {key}"
-    elif line := _line_of(names, source):
-        where = f"{path}:{line}"
     if first["type"] == "extra_forbidden":
         known = ", ".join(_known(kind, names[:-1]))
         return f"{where}: unknown key {key}; known keys here: {known}"

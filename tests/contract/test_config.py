@@ -134,6 +134,44 @@ def test_missing_recipe_is_named(tmp_path: Path) -> None:
         load_recipe(tmp_path)
 
 
+def test_a_recipe_may_be_based_on_another(tmp_path: Path) -> None:
+    text = '[data]\ntrain = "a.jsonl"\ndev = "dev.jsonl"\ntest = "t.jsonl"\n'
+    text += "[augment]\nspeeds = [0.9, 1.1]\n[model]\nunits = 8\nlayers = 2\n[stated]\nwer = [0.1, 0.2]\n"
+    recipe(tmp_path, text)
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    above = folder / "gru.toml"
+    above.write_text('base = "../recipe.toml"\n[data]\ntrain = "b.jsonl"\ndev = ""\n[model]\ncell = "gru"\nunits = 9\n')
+    top = folder / "top.toml"
+    top.write_text('base = "gru.toml"\n[augment]\nspeeds = [1.0]\n')
+    settings = load_recipe(top, ["model.layers=5"])
+    assert (settings.model.cell, settings.model.units, settings.model.layers) == ("gru", 9, 5)
+    assert settings.augment.speeds == (1.0,), "lists are replaced"
+    assert (settings.data.train, settings.data.dev) == ((str(folder / "b.jsonl"),), None)
+    assert settings.data.test == str(folder / "../t.jsonl"), "relative to the file that names it"
+    assert settings.stated is None, "stated of the base alone"
+
+
+@pytest.mark.parametrize(
+    ("base", "said"),
+    [
+        ('"none.toml"', r"above\.toml:2: base: no such recipe .*none\.toml"),
+        ('"above.toml"', r"above\.toml:2: base: .*above\.toml is based on this file itself"),
+        ("3", r"above\.toml:2: base: 3 is not the name of a recipe"),
+        ('"recipe.toml"', r"recipe\.toml:2: unknown key bass; known keys here: "),
+        ('"broken.toml"', r"broken\.toml: not valid TOML"),
+    ],
+)
+def test_mistakes_in_bases_are_named_with_their_file(tmp_path: Path, base: str, said: str) -> None:
+    recipe(tmp_path, '# voice\nbass = 1\n[data]\ntrain = "a.jsonl"\n')
+    (tmp_path / "broken.toml").write_text("seed =")
+    above = tmp_path / "above.toml"
+    above.write_text(f"# based\nbase = {base}\n[model]\nunits = 9\n")
+    with pytest.raises(ConfigError, match=said) as caught:
+        load_recipe(above)
+    assert "\n" not in str(caught.value)
+
+
 def test_settings_do_not_change() -> None:
     settings = FeatureConfig()
     with pytest.raises(ValidationError, match="frozen"):
