@@ -13,7 +13,6 @@ CORPUS := $(firstword $(subst /, ,$(RECIPE)))
 NAME := $(or $(patsubst $(CORPUS)/%,%,$(filter $(CORPUS)/%,$(RECIPE))),default)
 TOML := recipes/$(CORPUS)/$(NAME).toml
 RUN := runs/$(subst /,-,$(patsubst %/default,%,$(CORPUS)/$(NAME)))
-TEST = $(dir $(TOML))$(shell sed -n 's/^test *= *"\(.*\)"/\1/p' $(TOML) 2>/dev/null)
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -51,7 +50,7 @@ verify: prepare ## train RECIPE anew, and fail if its word error rate is not wha
 	$(BIN)/asr train $(TOML) --run $(RUN)-verify --overwrite --verify $(ARGS)
 
 evaluate: $(INSTALLED) ## score the model of RECIPE on its test set again
-	$(BIN)/asr evaluate $(RUN)/model $(TEST) --json $(RUN)/evaluation.json $(ARGS)
+	$(BIN)/asr evaluate $(RUN)/model $(TOML) --json $(RUN)/evaluation.json $(ARGS)
 
 transcribe: $(INSTALLED) ## transcribe FILES="a.wav b.mp3" with the model of RECIPE
 	$(BIN)/asr transcribe $(RUN)/model $(or $(FILES),$(error say what to transcribe: make transcribe FILES="a.wav b.mp3")) $(ARGS)

@@ -140,7 +140,7 @@ def train(
 @register(app, "asr evaluate runs/an4/model data/an4/test.jsonl --json evaluation.json")
 def evaluate(
     model: options.Model,
-    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="What was said: a JSON Lines file.")],
+    manifest: Annotated[Path, typer.Argument(help="What was said: JSON Lines, or a recipe, for its test set.")],
     json: Annotated[Path | None, typer.Option(help="Write the rates here, as JSON.")] = None,
     hypotheses: Annotated[Path | None, typer.Option(help="Write each utterance here, as JSON Lines.")] = None,
     beam: options.Beam = 0,
@@ -161,7 +161,7 @@ def evaluate(
     from asr.evaluation import render, write_hypotheses, write_json
 
     decoding = options.decoding_options(beam, lm, lm_weight, word_bonus, lexicon, hotwords, hotword, rescore, nbest)
-    evaluation = _evaluate(model, Manifest(manifest), batch_seconds, device, decoding, precision)
+    evaluation = _evaluate(model, Manifest(runs.scored(manifest)), batch_seconds, device, decoding, precision)
     if json is not None:
         write_json(json, evaluation)
     if hypotheses is not None:

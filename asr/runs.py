@@ -1,4 +1,4 @@
-"""The folder that a training works in: where it lies, and what may lie there already."""
+"""What a training works on: its folder, what may lie there already, and the manifest that scores it."""
 
 import shutil
 from pathlib import Path
@@ -25,6 +25,22 @@ def folder(recipe: Path) -> Path:
     shelves = outwards[: outwards.index("recipes")][::-1] if "recipes" in outwards else ()
     names = [*shelves] + [path.stem] * (not shelves or path.stem != "default")
     return Path("runs", "-".join(names))
+
+
+def scored(path: Path) -> Path:
+    """The manifest to score a model on: the path itself, or of a recipe (*.toml) its test set.
+
+    Raises:
+        ConfigError: the recipe cannot be read, or names no test set.
+    """
+    from asr.config import load_recipe  # takes a while to import
+
+    if path.suffix != ".toml":
+        return path
+    test = load_recipe(path).data.test
+    if test is None:
+        raise ConfigError(f"{path}: names no test set; add data.test, or give a manifest")
+    return Path(test)
 
 
 def goes_on(run: Path, resume: bool, overwrite: bool) -> bool:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import asr.cli
 from asr import runs
 from asr.cli import Format
-from asr.errors import AudioError
+from asr.errors import AudioError, ConfigError
 from asr.transcription import FORMATS
 
 GROUP = typer.main.get_command(asr.cli.app)
@@ -156,3 +156,13 @@ def test_training_is_neither_lost_nor_repeated(tmp_path: Path) -> None:
         runs.goes_on(tmp_path, resume=False, overwrite=False)
     assert runs.goes_on(tmp_path, resume=False, overwrite=True) is False
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"], "only what training wrote is removed"
+
+
+def test_a_recipe_stands_for_its_test_set(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text('[data]\ntrain = "a.jsonl"\ntest = "t.jsonl"\n')
+    assert runs.scored(path) == tmp_path / "t.jsonl"
+    assert runs.scored(tmp_path / "t.jsonl") == tmp_path / "t.jsonl"
+    path.write_text('[data]\ntrain = "a.jsonl"\n')
+    with pytest.raises(ConfigError, match=r"r\.toml: names no test set"):
+        runs.scored(path)

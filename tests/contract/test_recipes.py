@@ -77,11 +77,7 @@ def test_make_reaches_the_recipe(path: Path, name: str) -> None:
     assert f"asr train {recipe} --run {run} --resume --set seed=1\n" in plan(
         "train", f"RECIPE={name}", "ARGS=--set seed=1"
     )
-    test = re.search(
-        rf"asr evaluate {run}/model (\S+) --json {run}/evaluation.json", plan("evaluate", f"RECIPE={name}")
-    )
-    assert test
-    assert (ROOT / test[1]).resolve() == Path(load_recipe(path).data.test or "").resolve()
+    assert f"asr evaluate {run}/model {recipe} --json {run}/evaluation.json" in plan("evaluate", f"RECIPE={name}")
 
 
 def test_make_names_a_run_for_its_recipe() -> None:
@@ -102,13 +98,8 @@ def test_recipes_that_compare_cells_differ_in_nothing_else() -> None:
         sizes.append(sum(parameter.numel() for parameter in model.parameters()))
     assert max(sizes) < 1.01 * min(sizes)
     assert 1.98e6 < min(sizes) < 2.02e6
-    default = load_recipe(ROOT / "recipes/an4/default.toml")
-    for recipe in recipes.values():
-        apart = {"units", "cell", "bidirectional"}
-        assert recipe.model.model_dump(exclude=apart) == default.model.model_dump(exclude=apart)
-        assert recipe.training == default.training.model_copy(update={"epochs": 40})
-        assert (recipe.augment, recipe.features, recipe.text) == (default.augment, default.features, default.text)
-        assert [Path(name).resolve() for name in recipe.data.train] == [Path(default.data.train[0]).resolve()]
+    same = [recipe.model_dump(exclude={"model": {"units", "cell", "bidirectional"}}) for recipe in recipes.values()]
+    assert all(recipe == same[0] for recipe in same)
 
 
 def test_make_prepares_a_corpus_once(tmp_path: Path) -> None:
