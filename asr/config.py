@@ -77,6 +77,15 @@ class TokenizerConfig(Settings):
     characters: str = ""
     vocabulary_size: Annotated[int, Field(ge=8)] = 500
     """BPE only: number of pieces, the blank not counted."""
+    dropout: Fraction = 0.0
+    """BPE only: probability that a merge is left out of a training transcript, drawn anew every epoch (BPE-dropout:
+    Provilkov et al. 2020, arXiv 1910.13267; 0.1 there). More tokens then need more frames."""
+
+    @model_validator(mode="after")
+    def _dropped_merges_are_of_bpe(self) -> Self:
+        if self.dropout and self.kind != "bpe":
+            raise ValueError('dropout is of merges, which only subwords have; set kind = "bpe", or dropout = 0')
+        return self
 
 
 class AugmentConfig(Settings):

@@ -7,6 +7,7 @@ read, nor on where an interrupted epoch went on. No global random state is read 
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from random import Random
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from asr.dataset.manifest import Manifest, Utterance
 from asr.dataset.noise import Noises
 from asr.errors import AsrError, AudioError, TextError
 from asr.text import Normalizer, Tokenizer
+from asr.text.merges import Merges
 
 JITTER = 0.05
 """How far, relative to its duration, an utterance may stray in the order by length, so that every epoch has other
@@ -122,6 +124,8 @@ class SpeechDataset(Dataset[Example]):
         seed: as for `BatchSampler`.
         cache_bytes: most memory for decoded audio. Only a process that lasts remembers, so this helps where the
             loader has no workers.
+        token_dropout: how often a merge is left out of a transcript, drawn from (seed, epoch, index) too; the tokenizer
+            is one of subwords then.
 
     Raises:
         ManifestError: a manifest of noises is missing or wrong.
@@ -136,6 +140,7 @@ class SpeechDataset(Dataset[Example]):
         augment: AugmentConfig | None = None,
         seed: int = 0,
         cache_bytes: int = 0,
+        token_dropout: float = 0.0,
     ) -> None:
         self.manifest = manifest
         self.tokenizer = tokenizer
@@ -143,6 +148,8 @@ class SpeechDataset(Dataset[Example]):
         self.sample_rate = sample_rate
         self.augment = augment
         self.seed = seed
+        self.token_dropout = token_dropout
+        self.merges = Merges(tokenizer.tokens)
         self.cache = WaveformCache(cache_bytes)
         self.noises = Noises(augment.noise, sample_rate, self.cache) if augment is not None and augment.noise else None
 
@@ -164,9 +171,11 @@ class SpeechDataset(Dataset[Example]):
             tokens = self.tokenizer.encode(text)
         except (AudioError, TextError) as error:
             raise type(error)(f"{self.manifest.where(index)}: {error}") from None
+        audio_seed, text_seed = np.random.SeedSequence((self.seed, epoch, index)).generate_state(2, np.uint64)
+        if self.token_dropout:
+            tokens = self.merges.encode(text, self.token_dropout, Random(int(text_seed)))
         if self.augment is not None:
-            state = np.random.SeedSequence((self.seed, epoch, index)).generate_state(1, np.uint64)
-            generator = torch.Generator().manual_seed(int(state[0]))
+            generator = torch.Generator().manual_seed(int(audio_seed))
             waveform = perturb(waveform, self.sample_rate, self.augment, generator, self.noises)
         return Example(waveform, tokens, utterance.id, text)
 

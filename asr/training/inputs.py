@@ -108,7 +108,8 @@ def prepare_inputs(recipe: Recipe) -> Inputs:
     check_coverage(tokenizer, texts, (utterance.id for utterance in manifest))
     rate = recipe.features.sample_rate
     cache_bytes = int(recipe.training.cache_gigabytes * 1e9)
-    train = SpeechDataset(manifest, tokenizer, normalizer, rate, recipe.augment, recipe.seed, cache_bytes)
+    augment, dropout = recipe.augment, recipe.tokenizer.dropout
+    train = SpeechDataset(manifest, tokenizer, normalizer, rate, augment, recipe.seed, cache_bytes, dropout)
     dev = None
     if recipe.data.dev is not None:
         dev = SpeechDataset(Manifest(recipe.data.dev), tokenizer, normalizer, rate, cache_bytes=cache_bytes)

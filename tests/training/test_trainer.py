@@ -17,6 +17,7 @@ from asr.dataset import Utterance, write_manifest
 from asr.errors import TextError, TrainingError
 from asr.model import load_bundle
 from asr.training import train
+from asr.training.inputs import prepare_inputs
 from asr.training.trainer import CHECKPOINT, Trainer
 
 
@@ -51,7 +52,9 @@ def exact(recipe) -> Recipe:
     """All that is random is on, gradients are accumulated, and every step is saved."""
     augment = {"vocal_tract": 0.1, "time_warp_frames": 5, "silence_seconds": 0.1, "reverberation_share": 0.3}
     augment |= {"noise": recipe.data.dev, "noise_share": 0.3}
-    return change(recipe, augment=augment, training={"accumulate": 2, "checkpoint_seconds": 1e-9})
+    tokenizer = {"kind": "bpe", "vocabulary_size": 12, "dropout": 0.3}
+    training = {"accumulate": 2, "checkpoint_seconds": 1e-9}
+    return change(recipe, augment=augment, tokenizer=tokenizer, training=training)
 
 
 def test_learns_the_language_of_tones(recipe, tmp_path):
@@ -166,6 +169,22 @@ def test_without_dev_the_last_model_is_kept(recipe, tmp_path):
     result = train(change(recipe, data={"dev": None}), tmp_path, console=quiet())
     assert result.dev_wer is None
     assert load_bundle(result.model).provenance["outcome"]["epoch"] == 3
+
+
+def test_merges_are_dropped_in_training_only(recipe):
+    subwords = {"kind": "bpe", "vocabulary_size": 12}
+    plain, dropping = (
+        prepare_inputs(change(recipe, tokenizer=subwords | {"dropout": dropout})) for dropout in (0.0, 0.9)
+    )
+    assert plain.tokenizer.model == dropping.tokenizer.model
+    plan = plain.plan(0)
+
+    def tokens(batches):
+        return sum(int(batch.token_lengths.sum()) for batch in batches)
+
+    assert tokens(dropping.load(plan, 0)) > tokens(plain.load(plan, 0))
+    assert tokens(dropping.load_dev()) == tokens(plain.load_dev())
+    assert tokens(dropping.load_plain()) == tokens(plain.load_plain()) == tokens(plain.load(plan, 0))
 
 
 def test_global_normalisation_is_fitted_on_the_training_set_and_travels(recipe, tmp_path):
