@@ -93,6 +93,9 @@ class AugmentConfig(Settings):
     and time warping are SpecAugment's (Park et al. 2019, arXiv 1904.08779).
     """
 
+    concatenation_share: Fraction = 0.0
+    """Share of utterances that another one of the training set follows, drawn anew every epoch, where both together
+    stay within data.max_seconds (of sentences: Nguyen et al. 2021, arXiv 2105.01691)."""
     speeds: tuple[Positive, ...] = (0.9, 1.0, 1.1)
     """Each utterance is played at one of these speeds, drawn anew every epoch (Ko et al. 2015)."""
     silence_seconds: NonNegative = 0.0

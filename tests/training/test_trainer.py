@@ -51,7 +51,7 @@ def assert_same_weights(one, other) -> None:
 def exact(recipe) -> Recipe:
     """All that is random is on, gradients are accumulated, and every step is saved."""
     augment = {"vocal_tract": 0.1, "time_warp_frames": 5, "silence_seconds": 0.1, "reverberation_share": 0.3}
-    augment |= {"noise": recipe.data.dev, "noise_share": 0.3}
+    augment |= {"noise": recipe.data.dev, "noise_share": 0.3, "concatenation_share": 0.3}
     tokenizer = {"kind": "bpe", "vocabulary_size": 12, "dropout": 0.3}
     training = {"accumulate": 2, "checkpoint_seconds": 1e-9}
     return change(recipe, augment=augment, tokenizer=tokenizer, training=training)
@@ -185,6 +185,21 @@ def test_merges_are_dropped_in_training_only(recipe):
     assert tokens(dropping.load(plan, 0)) > tokens(plain.load(plan, 0))
     assert tokens(dropping.load_dev()) == tokens(plain.load_dev())
     assert tokens(dropping.load_plain()) == tokens(plain.load_plain()) == tokens(plain.load(plan, 0))
+
+
+def test_joined_utterances_are_planned_for(recipe):
+    subwords = {"kind": "bpe", "vocabulary_size": 12}
+    joining = change(recipe, tokenizer=subwords, augment={"concatenation_share": 0.5, "speeds": []})
+    inputs = prepare_inputs(change(joining, data={"max_seconds": 1.5}))
+    longest = recipe.training.batch_seconds * recipe.features.sample_rate
+    batches = [batch for epoch in range(2) for batch in inputs.load(inputs.plan(epoch), epoch)]
+    assert any("+" in name for batch in batches for name in batch.ids)
+    assert max(int(batch.lengths.max()) * len(batch.ids) for batch in batches) <= longest
+    assert max(int(batch.lengths.max()) for batch in batches) <= 1.5 * recipe.features.sample_rate
+    for plain in (inputs.load_dev(), inputs.load_plain()):
+        assert not any("+" in name for batch in plain for name in batch.ids)
+    with pytest.raises(TextError, match=r"concatenation_share: a space .* the vocabulary has none; set tokenizer"):
+        prepare_inputs(change(joining, tokenizer={"kind": "char"}))
 
 
 def test_global_normalisation_is_fitted_on_the_training_set_and_travels(recipe, tmp_path):
