@@ -118,7 +118,7 @@ class Trainer(Generic[ModelT, BatchT]):
             non_finite += target.non_finite
             for name in target.unalignable:
                 state.position.unalignable[name] = state.position.unalignable.get(name, 0) + 1
-            meter.add_loss(target.loss.item(), target.tokens)
+            meter.add_loss(target.loss.item(), target.tokens, target.parts)
         norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm))
         finite = math.isfinite(norm)
         if finite:
