@@ -204,6 +204,8 @@ class OptimizationConfig(Settings):
     clip_norm: Positive = 5.0
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
     """Exponential moving average of the weights, the model that is scored and kept; 0 turns it off."""
+    average_checkpoints: Count = 0
+    """Average so many best epochs (without dev: last ones) at the end; keep that if better (Vaswani et al. 2017)."""
     precision: Precision = "auto"
     patience: PositiveCount | None = None
     """Stop after this many evaluations on dev without a better score; None never stops early."""

@@ -37,6 +37,10 @@ class Position:
     evaluations_without_gain: int = 0
     best: tuple[float, float] | None = None
     """(the task's measure, loss) on dev of the best model so far; smaller is better, in this order."""
+    candidates: list[tuple[float, float, int]] = field(default_factory=list)
+    """What is to be averaged, the first one best: (measure, loss, epoch); without dev, (-epoch, 0, epoch)."""
+    averaged_epoch: int = 0
+    """The epoch after which they last were."""
     unalignable: dict[str, int] = field(default_factory=dict)
     """Utterances CTC could not align, with how often that was met."""
     history: list[dict[str, Any]] = field(default_factory=list)

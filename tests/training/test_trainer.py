@@ -18,7 +18,7 @@ from asr.errors import TextError, TrainingError
 from asr.model import load_bundle
 from asr.training import train
 from asr.training.inputs import prepare_inputs
-from asr.training.trainer import CHECKPOINT, Trainer
+from asr.training.trainer import CHECKPOINT, MODEL_FOLDER, Trainer
 
 
 def change(recipe: Recipe, **tables: dict) -> Recipe:
@@ -45,6 +45,8 @@ def assert_same_weights(one, other) -> None:
     ours, theirs = weights(one), weights(other)
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+    ours, theirs = (load_bundle(run / MODEL_FOLDER).model.state_dict() for run in (one, other))
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def exact(recipe) -> Recipe:
     augment = {"vocal_tract": 0.1, "time_warp_frames": 5, "silence_seconds": 0.1, "reverberation_share": 0.3}
     augment |= {"noise": recipe.data.dev, "noise_share": 0.3, "concatenation_share": 0.3}
     tokenizer = {"kind": "bpe", "vocabulary_size": 12, "dropout": 0.3}
-    training = {"accumulate": 2, "checkpoint_seconds": 1e-9}
+    training = {"accumulate": 2, "checkpoint_seconds": 1e-9, "average_checkpoints": 2}
     return change(recipe, augment=augment, tokenizer=tokenizer, training=training)
 
 
