@@ -153,6 +153,17 @@ def test_resuming_with_other_settings_is_refused_but_more_epochs_are_fine(recipe
     assert result.epochs == 4
 
 
+def test_a_setting_that_the_training_began_without_was_off(recipe, tmp_path):
+    train(recipe, tmp_path, console=quiet())
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    del state["recipe"]["tokenizer"]["dropout"], state["recipe"]["training"]["average_checkpoints"]
+    del state["position"]["candidates"]
+    torch.save(state, tmp_path / CHECKPOINT)
+    with pytest.raises(TrainingError, match=r"other settings \(training\.average_checkpoints None -> 2\)"):
+        train(change(recipe, training={"average_checkpoints": 2}), tmp_path, resume=True, console=quiet())
+    assert train(recipe, tmp_path, resume=True, console=quiet()).epochs == 3
+
+
 def test_resuming_nothing_and_a_damaged_checkpoint(recipe, tmp_path):
     with pytest.raises(TrainingError, match="no checkpoint to resume from"):
         train(recipe, tmp_path, resume=True, console=quiet())
