@@ -6,7 +6,7 @@ A recipe is a TOML file with one table per stage, in the order in which data flo
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -77,6 +77,15 @@ class TokenizerConfig(Settings):
     characters: str = ""
     vocabulary_size: Annotated[int, Field(ge=8)] = 500
     """BPE only: number of pieces, the blank not counted."""
+    dropout: Fraction = 0.0
+    """BPE only: probability that a merge is left out of a training transcript, drawn anew every epoch (BPE-dropout:
+    Provilkov et al. 2020, arXiv 1910.13267; 0.1 there). More tokens then need more frames."""
+
+    @model_validator(mode="after")
+    def _dropped_merges_are_of_bpe(self) -> Self:
+        if self.dropout and self.kind != "bpe":
+            raise ValueError('dropout is of merges, which only subwords have; set kind = "bpe", or dropout = 0')
+        return self
 
 
 class AugmentConfig(Settings):
@@ -84,6 +93,9 @@ class AugmentConfig(Settings):
     and time warping are SpecAugment's (Park et al. 2019, arXiv 1904.08779).
     """
 
+    concatenation_share: Fraction = 0.0
+    """Share of utterances that another one of the training set follows, drawn anew every epoch, where both together
+    stay within data.max_seconds (of sentences: Nguyen et al. 2021, arXiv 2105.01691)."""
     speeds: tuple[Positive, ...] = (0.9, 1.0, 1.1)
     """Each utterance is played at one of these speeds, drawn anew every epoch (Ko et al. 2015)."""
     silence_seconds: NonNegative = 0.0
@@ -192,6 +204,8 @@ class OptimizationConfig(Settings):
     clip_norm: Positive = 5.0
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
     """Exponential moving average of the weights, the model that is scored and kept; 0 turns it off."""
+    average_checkpoints: Count = 0
+    """Average so many best epochs (without dev: last ones) at the end; keep that if better (Vaswani et al. 2017)."""
     precision: Precision = "auto"
     patience: PositiveCount | None = None
     """Stop after this many evaluations on dev without a better score; None never stops early."""
@@ -261,6 +275,10 @@ class Recipe(Settings):
         return self
 
 
+MANIFESTS = {"data": ("train", "dev", "test"), "augment": ("noise",)}
+"""Settings that name files."""
+
+
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     """Read and validate a recipe; manifests' paths, relative to the file that names them, become relative to here.
 
@@ -273,21 +291,4 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         ConfigError: a file is missing or not TOML, a key is unknown, or a value is impossible; names file and line.
     """
-    return read_settings(Recipe, path, overrides, _place, own=("stated",))
-
-
-def _place(values: dict[str, Any], folder: Path) -> None:
-    """Put the folder before the manifests' names; what is no name is left to validation."""
-    for table, keys in (("data", ("train", "dev", "test")), ("augment", ("noise",))):
-        settings = values.get(table)
-        for key in keys:
-            if isinstance(settings, dict) and key in settings:
-                settings[key] = _beside(settings[key], folder)
-
-
-def _beside(names: Any, folder: Path) -> Any:
-    if isinstance(names, list):
-        return [_beside(name, folder) for name in names]
-    if not isinstance(names, str):
-        return names
-    return str(folder / names) if names else None  # an absolute name stays as it is
+    return read_settings(Recipe, path, overrides, MANIFESTS, own=("stated",))

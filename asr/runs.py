@@ -7,6 +7,7 @@ from asr.errors import ConfigError
 
 TRACES = (
     "last.ckpt",
+    "candidates",
     "model",
     "evaluation.json",
     "history.jsonl",

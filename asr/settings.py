@@ -3,9 +3,10 @@
 import json
 import re
 import tomllib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -49,38 +50,38 @@ class _File:
     values: dict[str, Any]
 
 
-Place = Callable[[dict[str, Any], Path], None]
-"""Given what a file says and the file's folder, makes names of files in it relative to here, in place."""
-
-
 def read_settings(
     kind: type[SettingsT],
     path: Path | str | None,
     overrides: Sequence[str] = (),
-    place: Place | None = None,
+    files: Mapping[str, Collection[str]] = MappingProxyType({}),
     own: Collection[str] = (),
 ) -> SettingsT:
     """Read and validate a TOML file as settings of class `kind`; without a file, the overrides are all there is.
 
-    A file may begin with `base = "other.toml"`: then it says only what differs from that file, key by key. Tables named
-    in `own` hold for the file that has them, and not for files based on it.
+    A file may begin with `base = "other.toml"`: then it says only what differs from that file, key by key.
+
+    Args:
+        kind: the class.
+        path: a TOML file.
+        overrides: `table.key=value` each, as if the file said so.
+        files: tables with keys that name files, relative to the TOML file that says so; they become relative to here.
+        own: tables that hold for the TOML file that has them, and not for those based on it.
 
     Raises:
         ConfigError: as `load_recipe`.
     """
-    files = _read_with_bases(Path(path)) if path is not None else [_File(Path("settings"), "", {})]
+    sources = _read_with_bases(Path(path)) if path is not None else [_File(Path("settings"), "", {})]
     for override in overrides:
-        _apply(files[0].values, override)
+        _apply(sources[0].values, override)
     values: dict[str, Any] = {}
-    for file in reversed(files):
-        if place is not None:
-            place(file.values, file.path.parent)
+    for source in reversed(sources):
         kept = {name: value for name, value in values.items() if name not in own}
-        values = _merge(kept, file.values)
+        values = _merge(kept, _place(source, files))
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_explain(error, kind, files, overrides)) from None
+        raise ConfigError(_explain(error, kind, sources, overrides)) from None
 
 
 def _read_with_bases(path: Path) -> list[_File]:
@@ -112,6 +113,23 @@ def _read(path: Path) -> _File:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as a recipe ({error}); give a TOML file") from None
+
+
+def _place(file: _File, names: Mapping[str, Collection[str]]) -> dict[str, Any]:
+    """What the file says, its folder put before names of files; what is no name is left to validation."""
+
+    def beside(value: Any) -> Any:
+        if isinstance(value, list):
+            return [beside(name) for name in value]
+        if not isinstance(value, str):
+            return value
+        return str(file.path.parent / value) if value else None  # an absolute name stays as it is
+
+    placed = dict(file.values)
+    for table, keys in names.items():
+        if isinstance(settings := placed.get(table), dict):
+            placed[table] = {key: beside(value) if key in keys else value for key, value in settings.items()}
+    return placed
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from asr.picture import save_picture
 from asr.training.objective import spec_augment
 
 AUGMENTATIONS = (
+    ("concatenation_share",),
     ("speeds",),
     ("silence_seconds",),
     ("reverberation_share", "reverberation_seconds"),
@@ -32,7 +33,12 @@ AUGMENTATIONS = (
 """The settings of each, in the order in which they are made. It is off while one of them is 0 or empty."""
 OFF = AugmentConfig(speeds=(), frequency_masks=0, time_masks=0)
 STRENGTHS = AugmentConfig(
-    silence_seconds=0.5, reverberation_share=0.5, gain_db=6.0, vocal_tract=0.1, time_warp_frames=40
+    concatenation_share=0.5,
+    silence_seconds=0.5,
+    reverberation_share=0.5,
+    gain_db=6.0,
+    vocal_tract=0.1,
+    time_warp_frames=40,
 )
 """What is shown of augmentations that a recipe does not turn on; noise is not among them, as it has to be recorded."""
 TICKS_HZ = (250, 500, 1000, 2000, 4000, 8000)
@@ -54,7 +60,7 @@ def draw_augmentations(
 
     Args:
         recipe: its features and augmentations; what happens to a share of the utterances happens to this one.
-        manifest: where the utterance is.
+        manifest: where the utterance is, and the next one, which stands for those that may follow it.
         picture: the file to write, in the format that its ending names.
         name: the utterance's id; None is the first.
         everything: show what the recipe does not turn on too.
@@ -75,13 +81,19 @@ def draw_augmentations(
             notes.append("noise is left out: the recipe names no recordings of it; set augment.noise and noise_share")
     if not any(_is_on(config, names) for names in AUGMENTATIONS):
         raise ConfigError("augment: the recipe turns no augmentation on; show what there is with --all")
-    utterance = _find(manifest, name)
-    shown = list(panels(utterance, recipe.features, config, recipe.seed))
+    place = _find(manifest, name)
+    utterance = manifest[place]
+    follower = manifest[(place + 1) % len(manifest)] if len(manifest) > 1 else None
+    if config.concatenation_share and follower is None:
+        notes.append(f"concatenation is left out: {manifest.path} has one utterance only; add another")
+    shown = list(panels(utterance, recipe.features, config, recipe.seed, follower))
     _draw(shown, recipe.features, utterance, picture)
     return notes
 
 
-def panels(utterance: Utterance, features: FeatureConfig, config: AugmentConfig, seed: int) -> Iterator[Panel]:
+def panels(
+    utterance: Utterance, features: FeatureConfig, config: AugmentConfig, seed: int, follower: Utterance | None = None
+) -> Iterator[Panel]:
     """The panels of a picture, in their order.
 
     Args:
@@ -90,14 +102,22 @@ def panels(utterance: Utterance, features: FeatureConfig, config: AugmentConfig,
             stand in for them.
         config: what to show of it; nothing happens by chance, but how far does.
         seed: what is random comes from it, the same for every panel.
+        follower: what it is joined with; None leaves concatenation out.
     """
     if features.normalization == "global":
         features = features.model_copy(update={"normalization": "utterance"})
-    waveform = load(utterance.audio_filepath, features.sample_rate, utterance.offset, utterance.duration)
+    if follower is None:
+        config = config.model_copy(update={"concatenation_share": 0.0})
+    spoken = [
+        load(each.audio_filepath, features.sample_rate, each.offset, each.duration)
+        for each in (utterance, follower)
+        if each is not None
+    ]
     noises = Noises(config.noise, features.sample_rate, WaveformCache(0)) if config.noise else None
 
     def augmented(chosen: AugmentConfig) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
+        waveform = torch.cat(spoken) if chosen.concatenation_share else spoken[0]
         return _features(perturb(waveform, features.sample_rate, chosen, generator, noises), features, chosen, seed)
 
     yield Panel("as it is", augmented(OFF))
@@ -146,10 +166,10 @@ def _is_on(config: AugmentConfig, names: Sequence[str]) -> bool:
     return all(getattr(config, name) for name in names)
 
 
-def _find(manifest: Manifest, name: str | None) -> Utterance:
-    for utterance in manifest:
+def _find(manifest: Manifest, name: str | None) -> int:
+    for place, utterance in enumerate(manifest):
         if name in (None, utterance.id):
-            return utterance
+            return place
     raise ManifestError(f"{manifest.path}: no utterance is called {name}; the first one is {manifest[0].id}")
 
 

@@ -30,7 +30,7 @@ def model_card(recipe: Recipe, data: dict[str, Any], outcome: dict[str, Any], pa
 |---|---|
 | training data | {data["train_hours"]:.2f} h, {data["train_utterances"]} utterances: {", ".join(data["train"])} |
 | WER on dev | {score} |
-| epochs, optimizer steps | {outcome["epoch"]}, {outcome["step"]} |
+| epochs, optimizer steps | {outcome["epoch"]}, {outcome["step"]}{_averaged(outcome)} |
 | training time | {outcome["seconds"] / 60:.1f} min in {outcome["precision"]} on {outcome["device"]} |
 | seed | {recipe.seed} |
 | text | {Normalizer(recipe.text).describe()} |
@@ -44,3 +44,8 @@ The dev set chose this checkpoint, so its WER is a little flattering: quote the 
 {json.dumps(recipe.model_dump(mode="json"), indent=2)}
 ```
 """
+
+
+def _averaged(outcome: dict[str, Any]) -> str:
+    epochs = outcome.get("averaged_epochs")
+    return f"; weights are the mean of those after epochs {', '.join(map(str, epochs))}" if epochs else ""

@@ -9,7 +9,7 @@ import numpy as np
 
 from asr.config import Recipe
 from asr.dataset import Batch, BatchSampler, Manifest, SpeechDataset, loader
-from asr.errors import ManifestError
+from asr.errors import ManifestError, TextError
 from asr.text import Normalizer, Tokenizer, build_tokenizer, check_coverage
 
 PAD_SECONDS = 0.25
@@ -29,7 +29,9 @@ class Inputs:
 
     def plan(self, epoch: int, process: int = 0, processes: int = 1) -> list[list[int]]:
         """The batches of an epoch, as indices of utterances; of several processes, each gets as many as the others."""
-        sampler = BatchSampler(self.train.manifest.durations, self.recipe.training.batch_seconds, self.recipe.seed)
+        sampler = BatchSampler(
+            self.train.followers.durations(epoch), self.recipe.training.batch_seconds, self.recipe.seed
+        )
         batches = sampler.batches(epoch)
         return batches[process : len(batches) // processes * processes : processes]
 
@@ -91,7 +93,8 @@ def prepare_inputs(recipe: Recipe) -> Inputs:
 
     Raises:
         ManifestError: a manifest is missing or wrong, or nothing is left of it.
-        TextError: transcripts hold characters outside the vocabulary; all of them are listed.
+        TextError: transcripts hold characters outside the vocabulary; all of them are listed. Or they are to be joined
+            by a space, and it is outside.
     """
     everything = Manifest(*recipe.data.train)
     durations = everything.durations
@@ -106,9 +109,24 @@ def prepare_inputs(recipe: Recipe) -> Inputs:
     texts = [normalizer(utterance.text) for utterance in manifest]
     tokenizer = build_tokenizer(recipe.tokenizer, texts)
     check_coverage(tokenizer, texts, (utterance.id for utterance in manifest))
+    if recipe.augment.concatenation_share and " " not in tokenizer.characters:
+        raise TextError(
+            "augment.concatenation_share: a space stands between joined transcripts, and the vocabulary has none; "
+            "set tokenizer.characters to those of the transcripts and a space, or the share to 0"
+        )
     rate = recipe.features.sample_rate
     cache_bytes = int(recipe.training.cache_gigabytes * 1e9)
-    train = SpeechDataset(manifest, tokenizer, normalizer, rate, recipe.augment, recipe.seed, cache_bytes)
+    train = SpeechDataset(
+        manifest,
+        tokenizer,
+        normalizer,
+        rate,
+        recipe.augment,
+        recipe.seed,
+        cache_bytes,
+        token_dropout=recipe.tokenizer.dropout,
+        longest_seconds=recipe.data.max_seconds,
+    )
     dev = None
     if recipe.data.dev is not None:
         dev = SpeechDataset(Manifest(recipe.data.dev), tokenizer, normalizer, rate, cache_bytes=cache_bytes)

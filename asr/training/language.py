@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -42,13 +42,20 @@ class LanguageRecipe(Settings):
     model: RnnConfig = RnnConfig()
     training: LanguageTrainingConfig = LanguageTrainingConfig()
 
+    @model_validator(mode="after")
+    def _words_are_cut_alike(self) -> Self:
+        # A word's score is that of the one way in which it is cut, so no other may take probability from it.
+        if self.tokenizer.dropout:
+            raise ValueError("tokenizer.dropout is for recognisers; set it to 0")
+        return self
+
 
 @dataclass(frozen=True)
 class LanguageTrainingResult:
     """How a training ended."""
 
     model: Path
-    """The folder of the best model on dev (of the last one, without dev)."""
+    """The folder of the best model on dev (of the last one, without dev), or of the mean of several."""
     dev_perplexity: float | None
     """Per word, ends of sentences included."""
     epochs: int

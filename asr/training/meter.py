@@ -3,8 +3,11 @@
 import contextlib
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TypedDict
+
+import torch
+from torch import Tensor
 
 
 class EpochRecord(TypedDict, total=False):
@@ -32,6 +35,8 @@ class EpochRecord(TypedDict, total=False):
     """Per word, ends of sentences included."""
     silent_share: float
     """Share of dev utterances with words that were decoded as nothing."""
+    parts: dict[str, float]
+    """What `loss` is the weighted sum of, by the names that `Objective.parts` has; nats per token."""
 
 
 class StepMeter:
@@ -47,6 +52,9 @@ class StepMeter:
         self._clip_norm = clip_norm
         self._nats = 0.0
         self._tokens = 0
+        self._part_nats: dict[str, float] = {}
+        self._last_parts: dict[str, float] = {}
+        self._pending: list[tuple[Mapping[str, Tensor], int]] = []
         self._norms: list[float] = []
         self._waited = 0.0
         self._began = self._lap = time.monotonic()
@@ -64,11 +72,26 @@ class StepMeter:
         seconds, self._lap = now - self._lap, now
         return seconds
 
-    def add_loss(self, loss: float, tokens: int) -> None:
-        """A batch's loss, in nats per token."""
+    def add_loss(self, loss: float, tokens: int, parts: Mapping[str, Tensor]) -> None:
+        """A batch's loss and what it is the weighted sum of, in nats per token. The parts stay on their device."""
         self.loss = loss
         self._nats += loss * tokens
         self._tokens += tokens
+        self._pending.append((parts, tokens))
+
+    def parts(self) -> dict[str, float]:
+        """Those of the last batch.
+
+        All that were added since the last call are read here, together: each reading makes a GPU's host wait.
+        """
+        pending, self._pending = self._pending, []
+        values = [value for parts, _ in pending for value in parts.values()]
+        read = iter(torch.stack(values).tolist() if values else ())
+        for parts, tokens in pending:
+            self._last_parts = {name: next(read) for name in parts}
+            for name, value in self._last_parts.items():
+                self._part_nats[name] = self._part_nats.get(name, 0.0) + value * tokens
+        return self._last_parts
 
     def add_step(self, norm: float, rate: float) -> None:
         """A step's gradient norm before clipping, and its learning rate."""
@@ -83,10 +106,12 @@ class StepMeter:
     def summary(self) -> EpochRecord:
         """The epoch so far."""
         clipped = sum(norm > self._clip_norm for norm in self._norms)
+        self.parts()
         return {
             "loss": self._nats / max(self._tokens, 1),
             "gradient_norm": statistics.median(self._norms) if self._norms else 0.0,
             "clipped_share": clipped / max(len(self._norms), 1),
             "waiting_share": self.waiting_share,
             "learning_rate": self.rate,
+            "parts": {name: nats / max(self._tokens, 1) for name, nats in self._part_nats.items()},
         }

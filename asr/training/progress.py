@@ -71,16 +71,19 @@ class TrainingProgress:
         """Move the bar to `share` of the training; show, and now and then log, the last step's measurements."""
         loss, norm, waiting = meter.loss, meter.norm, meter.waiting_share
         self._bar.update(self._task, completed=share, epoch=epoch + 1, loss=loss, norm=norm, waiting=waiting)
-        if self.enabled and step % STEPS_BETWEEN_LOGS == 0:
-            for name, value in (("loss", loss), ("gradient_norm", norm), ("learning_rate", meter.rate)):
+        if step % STEPS_BETWEEN_LOGS:
+            return
+        parts = meter.parts()  # wherever it is not logged either, so that they do not pile up
+        if self.enabled:
+            for name, value in {"loss": loss, "gradient_norm": norm, "learning_rate": meter.rate, **parts}.items():
                 self._writer.add_scalar(f"step/{name}", value, step)
 
     def epoch(self, record: EpochRecord, history: Sequence[dict[str, Any]]) -> None:
         """Say how an epoch went, and draw the curves now and then; `history` ends with `record`."""
         if not self.enabled:
             return
-        for name, value in record.items():
-            if name not in ("epoch", "step"):
+        for name, value in {**record, **record.get("parts", {})}.items():
+            if name not in ("epoch", "step", "parts"):
                 self._writer.add_scalar(f"epoch/{name}", value, record["epoch"])
         lines = "".join(json.dumps(one) + "\n" for one in history)
         (self._run / "history.jsonl").write_text(lines, encoding="utf-8")

@@ -29,7 +29,7 @@ class TrainingResult:
     """How a training ended."""
 
     model: Path
-    """The bundle of the best model on dev (of the last one, without dev)."""
+    """The bundle of the best model on dev (of the last one, without dev), or of the mean of several."""
     dev_wer: float | None
     epochs: int
     steps: int

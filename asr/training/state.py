@@ -37,6 +37,10 @@ class Position:
     evaluations_without_gain: int = 0
     best: tuple[float, float] | None = None
     """(the task's measure, loss) on dev of the best model so far; smaller is better, in this order."""
+    candidates: list[tuple[float, float, int]] = field(default_factory=list)
+    """What is to be averaged, the first one best: (measure, loss, epoch); without dev, (-epoch, 0, epoch)."""
+    averaged_epoch: int = 0
+    """The epoch after which they last were."""
     unalignable: dict[str, int] = field(default_factory=dict)
     """Utterances CTC could not align, with how often that was met."""
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -102,7 +106,7 @@ class TrainingState(Generic[ModelT]):
             TrainingError: the file is missing or damaged, or recipe or vocabulary are not what the training began with.
         """
         state = _read(path)
-        _refuse_other_recipe(path, state["recipe"], recipe.model_dump(mode="json"))
+        _refuse_other_recipe(path, state["recipe"], recipe)
         try:
             self.model.load_state_dict(state["model"])
             self.average.model.load_state_dict(state["average"])
@@ -129,9 +133,11 @@ def _read(path: Path) -> dict[str, Any]:
     return state
 
 
-def _refuse_other_recipe(path: Path, begun: dict[str, Any], wanted: dict[str, Any]) -> None:
-    before, now = _flatten(begun), _flatten(wanted)
-    changed = [key for key in now if now[key] != before.get(key) and not key.startswith(MAY_CHANGE)]
+def _refuse_other_recipe(path: Path, begun: dict[str, Any], wanted: Settings) -> None:
+    before, now = _flatten(begun), _flatten(wanted.model_dump(mode="json"))
+    # A setting that the training began without, as it is newer, was off: that is its default.
+    off = now.keys() - before.keys() - _flatten(wanted.model_dump(mode="json", exclude_defaults=True)).keys()
+    changed = [key for key in now if now[key] != before.get(key) and key not in off and not key.startswith(MAY_CHANGE)]
     if changed:
         differences = ", ".join(f"{key} {before.get(key)!r} -> {now[key]!r}" for key in changed)
         raise TrainingError(

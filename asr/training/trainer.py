@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 import torch
 from accelerate import Accelerator, PartialState
@@ -16,6 +16,7 @@ from torch import nn
 
 from asr.errors import TrainingError
 from asr.model.precision import choose_precision
+from asr.training.averaging import Candidates
 from asr.training.interruption import Interruption
 from asr.training.meter import StepMeter
 from asr.training.progress import TrainingProgress
@@ -24,6 +25,7 @@ from asr.training.state import AveragedModel, Position, TrainingState
 from asr.training.task import BatchT, DevScore, ModelT, Task
 
 CHECKPOINT = "last.ckpt"
+CANDIDATES_FOLDER = "candidates"
 MODEL_FOLDER = "model"
 """Where, in the folder of a training, the model is kept."""
 MAX_SKIPPED_IN_A_ROW = 10
@@ -47,6 +49,7 @@ class Trainer(Generic[ModelT, BatchT]):
         model.to(self.accelerator.device)
         optimizer = torch.optim.AdamW(_parameter_groups(model, self.config.weight_decay), fused=True)
         self.state = TrainingState(model, AveragedModel(model, self.config.ema_decay), optimizer, Position())
+        self.candidates = Candidates[ModelT](folder / CANDIDATES_FOLDER)
         self.model: nn.Module = self.accelerator.prepare_model(model)
         self.progress = TrainingProgress(
             folder, console, task.measure, self.config.epochs, self.accelerator.is_main_process
@@ -118,7 +121,7 @@ class Trainer(Generic[ModelT, BatchT]):
             non_finite += target.non_finite
             for name in target.unalignable:
                 state.position.unalignable[name] = state.position.unalignable.get(name, 0) + 1
-            meter.add_loss(target.loss.item(), target.tokens)
+            meter.add_loss(target.loss.item(), target.tokens, target.parts)
         norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm))
         finite = math.isfinite(norm)
         if finite:
@@ -139,16 +142,20 @@ class Trainer(Generic[ModelT, BatchT]):
         record = meter.summary() | {"epoch": position.epoch, "step": position.step}
         is_last = position.epoch == self.config.epochs
         if not self.task.has_dev:
-            self._keep_model()
+            self._keep_model(self.state.average.model)
+            self._consider(-position.epoch, 0.0)
         elif is_last or position.epoch % self.config.evaluate_every == 0:
             found = self.task.evaluate(self.state.average.model, self.accelerator.device, position.epoch)
             record |= found.record
             self._compare(found)
+            self._consider(found.value, found.loss)
         position.seconds += meter.lap()
         record["seconds"] = position.seconds
         position.history.append(dict(record))
         self.progress.epoch(record, position.history)
         self._save()
+        if self.accelerator.is_main_process:
+            self.candidates.keep_only({epoch for *_, epoch in position.candidates})
 
     def _compare(self, found: DevScore) -> None:
         """Keep the model if it is the best so far on dev: lower measure, or as low and lower loss."""
@@ -156,17 +163,50 @@ class Trainer(Generic[ModelT, BatchT]):
         if position.best is None or (found.value, found.loss) < position.best:
             position.best = (found.value, found.loss)
             position.evaluations_without_gain = 0
-            self._keep_model()
+            self._keep_model(self.state.average.model)
         else:
             position.evaluations_without_gain += 1
         for warning in found.warnings:
             self.progress.say(warning)
 
+    def _consider(self, value: float, loss: float) -> None:
+        """Make the model one of those that will be averaged, if it is good enough."""
+        position = self.state.position
+        new = (value, loss, position.epoch)
+        position.candidates = sorted([*position.candidates, new])[: self.config.average_checkpoints]
+        if new in position.candidates and self.accelerator.is_main_process:
+            self.candidates.add(self.state.average.model, position.epoch)
+
+    def _average(self) -> None:
+        """Average the candidates, and keep that if it is better than the best on dev, or if there is no dev."""
+        position, measure = self.state.position, self.task.measure
+        epochs = sorted(epoch for *_, epoch in position.candidates)
+        if len(epochs) < 2 or position.averaged_epoch == position.epoch:
+            return
+        self.accelerator.wait_for_everyone()  # until the main process has written them
+        model = self.candidates.mean(self.state.average.model, epochs)
+        said = f"mean of epochs {', '.join(map(str, epochs))}"
+        is_better = True
+        if position.best is not None:
+            found = self.task.evaluate(model, self.accelerator.device, position.epoch)
+            before, after = position.best, (found.value, found.loss)
+            is_better = after < before
+            position.best = min(before, after)
+            said += (
+                f": {measure.name} {measure.write(after[0])}, loss {after[1]:.3f} on dev; best before: "
+                f"{measure.name} {measure.write(before[0])}, loss {before[1]:.3f}"
+            )
+        self.progress.say(f"{said}; kept {'the mean' if is_better else 'what was best before'}")
+        if is_better:
+            self._keep_model(model, averaged_epochs=epochs)
+        position.averaged_epoch = position.epoch
+        self._save()
+
     def _stale(self) -> bool:
         patience = self.config.patience
         return patience is not None and self.state.position.evaluations_without_gain >= patience
 
-    def _keep_model(self) -> None:
+    def _keep_model(self, model: ModelT, **more: Any) -> None:
         if not self.accelerator.is_main_process:
             return
         position = self.state.position
@@ -177,8 +217,9 @@ class Trainer(Generic[ModelT, BatchT]):
             self.task.measure.key: position.best[0] if position.best else None,
             "precision": self.precision,
             "device": str(self.accelerator.device),
+            **more,
         }
-        self.task.keep(self.folder / MODEL_FOLDER, self.state.average.model, outcome)
+        self.task.keep(self.folder / MODEL_FOLDER, model, outcome)
 
     def _save(self) -> None:
         if self.accelerator.is_main_process:
@@ -199,6 +240,7 @@ class Trainer(Generic[ModelT, BatchT]):
         position, name = self.state.position, self.task.measure.name
         if self._stale():
             self.progress.say(f"stopped early: {self.config.patience} evaluations on dev without a better {name}")
+        self._average()
         for line in self.task.complaints(position.unalignable):
             self.progress.say(line)
         if position.skipped_steps:

@@ -98,6 +98,11 @@ def test_set_overrides_the_file(tmp_path: Path) -> None:
             r"recipe\.toml:4: augment\.reverberation_seconds: the least comes first",
         ),
         (MINIMAL + "[augment]\nnoise_snr_db = [0.5]\n", r"recipe\.toml:4: augment\.noise_snr_db"),
+        (
+            MINIMAL + "[tokenizer]\ndropout = 0.1\n",
+            r'recipe\.toml:3: tokenizer: dropout is of merges, which only subwords have; set kind = "bpe"',
+        ),
+        (MINIMAL + '[tokenizer]\nkind = "bpe"\ndropout = 1.1\n', r"recipe\.toml:5: tokenizer\.dropout: .*less than"),
         (MINIMAL + "[features]\nhigh_hz = 9000\n", r"recipe\.toml:3: features: need low_hz < high_hz <= 8000"),
         (MINIMAL + "max_seconds = 0.05\n", r"recipe\.toml:1: data: min_seconds 0\.1 must be less"),
         ("[data]\ntrain = []\n", r"recipe\.toml:2: data\.train: .*at least 1 item"),

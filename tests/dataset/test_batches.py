@@ -11,11 +11,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.config import AugmentConfig, TextConfig
+from asr.config import AugmentConfig, TextConfig, TokenizerConfig
 from asr.dataset.batches import Batch, BatchSampler, Example, SpeechDataset, collate, loader
 from asr.dataset.manifest import Manifest, Utterance, write_manifest
 from asr.errors import AudioError, TextError
-from asr.text import CharTokenizer, Normalizer
+from asr.text import CharTokenizer, Normalizer, build_tokenizer
 
 RATE = 8000
 DURATIONS = st.lists(st.floats(0.125, 40.0), max_size=60)
@@ -205,6 +205,31 @@ def test_everything_depends_on_seed_epoch_and_index_alone(manifest: Manifest, ev
         assert torch.equal(again[place // 10, place % 10].waveform, first[place])
     assert torch.equal(torch.get_rng_state(), state)
     assert len({len(waveform) for waveform in first[::10]}) == 3
+
+
+def subwords(manifest: Manifest, dropout: float) -> SpeechDataset:
+    tokenizer = build_tokenizer(TokenizerConfig(kind="bpe", vocabulary_size=8), ["abc cab", "ab abc"])
+    return SpeechDataset(manifest, tokenizer, Normalizer(TextConfig()), RATE, seed=3, token_dropout=dropout)
+
+
+def test_merges_are_dropped_by_seed_epoch_and_index_alone(manifest: Manifest) -> None:
+    dataset = subwords(manifest, dropout=0.5)
+    cuts = [dataset[epoch, 8].tokens for epoch in range(8)]
+    assert len(set(map(tuple, cuts))) > 2
+    assert {dataset.tokenizer.decode(tokens) for tokens in cuts} == {"abc cab"}
+    again, state = subwords(manifest, dropout=0.5), random.getstate()
+    assert [again[epoch, 8].tokens for epoch in reversed(range(8))] == cuts[::-1]
+    assert random.getstate() == state
+    plan = BatchSampler(manifest.durations, 0.4, seed=3).batches(1)
+    alone, helped = (list(loader(dataset, plan, epoch=1, workers=workers)) for workers in (0, 2))
+    assert all(map(equal, alone, helped))
+    again.seed = 4
+    assert [again[epoch, 8].tokens for epoch in range(8)] != cuts
+
+
+def test_no_merge_is_dropped_unless_asked(manifest: Manifest) -> None:
+    dataset = subwords(manifest, dropout=0.0)
+    assert all(dataset[epoch, 8].tokens == dataset.tokenizer.encode("abc cab") for epoch in range(8))
 
 
 def test_broken_noise_names_its_line(manifest: Manifest, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import torch
 
 from asr.audio import LogMel, SpecAugment, Warp, load
 from asr.config import AugmentConfig, FeatureConfig
-from asr.dataset import Manifest
+from asr.dataset import Manifest, write_manifest
 from asr.errors import ConfigError, ManifestError
 from asr.training import draw_augmentations
 from asr.training.augmentations import AUGMENTATIONS, OFF, STRENGTHS, panels
@@ -14,8 +14,9 @@ FEATURES = FeatureConfig(bins=24)
 
 
 def shown(corpus, config: AugmentConfig, **features) -> dict[str, torch.Tensor]:
-    utterance = Manifest(corpus / "train.jsonl")[3]
-    return {panel.title: panel.features for panel in panels(utterance, FEATURES.model_copy(update=features), config, 5)}
+    manifest = Manifest(corpus / "train.jsonl")
+    found = panels(manifest[3], FEATURES.model_copy(update=features), config, 5, manifest[4])
+    return {panel.title: panel.features for panel in found}
 
 
 def test_every_setting_is_of_an_augmentation():
@@ -26,6 +27,7 @@ def test_panels_are_those_of_what_is_on(corpus):
     config = STRENGTHS.model_copy(update={"noise": (str(corpus / "dev.jsonl"),), "noise_share": 0.1})
     assert list(shown(corpus, config)) == [
         "as it is",
+        "concatenation_share = 0.5",
         "speeds = 0.9",
         "speeds = 1.1",
         "silence_seconds = 0.5",
@@ -58,6 +60,22 @@ def test_each_panel_is_one_augmentation_by_itself(corpus):
     assert torch.allclose(found["gain_db = 6"], plain[0], atol=1e-3)
     assert len(found["speeds = 0.9"]) > len(plain[0]) > len(found["speeds = 1.1"])
     assert len(found["silence_seconds = 0.5"]) > len(plain[0])
+
+
+def test_another_utterance_follows(corpus):
+    found = shown(corpus, OFF.model_copy(update={"concatenation_share": 0.1}))
+    manifest = Manifest(corpus / "train.jsonl")
+    waveform = torch.cat([load(manifest[index].audio_filepath, 16000) for index in (3, 4)])
+    plain, _ = LogMel(FEATURES)(waveform[None], torch.tensor([len(waveform)]))
+    assert torch.equal(found["concatenation_share = 0.1"], plain[0])
+    assert list(found) == ["as it is", "concatenation_share = 0.1", "all of them"]
+
+
+def test_nothing_follows_the_only_one(recipe, corpus, tmp_path):
+    write_manifest(tmp_path / "one.jsonl", [Manifest(corpus / "train.jsonl")[0]])
+    manifest = Manifest(tmp_path / "one.jsonl")
+    _, note = draw_augmentations(recipe, manifest, tmp_path / "a.png", everything=True)
+    assert note.startswith("concatenation is left out")
 
 
 def test_what_happens_to_a_share_happens_here(corpus):

@@ -9,9 +9,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from asr.errors import LanguageModelError, TextError, TrainingError
+from asr.errors import ConfigError, LanguageModelError, TextError, TrainingError
 from asr.lm import load_recurrent, perplexity
 from asr.lm import train as train_ngrams
+from asr.settings import parse_settings
 from asr.training import LanguageRecipe, train_language_model
 from asr.training.language import LanguageTask
 from asr.training.trainer import CHECKPOINT, Trainer
@@ -138,6 +139,12 @@ def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
     many = LanguageRecipe.model_validate({"tokenizer": {"kind": "bpe", "vocabulary_size": 5000}})
     with pytest.raises(TextError, match=r"has no 5000 different pieces"):
         train_language_model(many, TRAIN, DEV, tmp_path, console=quiet())
+
+
+def test_words_are_cut_in_one_way() -> None:
+    with pytest.raises(ConfigError, match=r"rnn: .*tokenizer\.dropout is for recognisers; set it to 0") as caught:
+        parse_settings(LanguageRecipe, {"tokenizer": {"kind": "bpe", "dropout": 0.1}}, "rnn")
+    assert "\n" not in str(caught.value)
 
 
 def test_other_settings_or_another_text_are_refused_on_resuming(tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """Every objective in the training loop: it learns, goes on bit for bit, and leaves what inference needs."""
 
 import io
+import json
 
 import pytest
 import torch
 from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from asr.config import Recipe
 from asr.model import load_bundle
 from asr.training import train
+from asr.training.progress import STEPS_BETWEEN_LOGS
 from asr.training.trainer import CHECKPOINT, Trainer
 
 MODEL = {"layers": 2, "units": 8}
@@ -53,6 +56,25 @@ def test_trains_what_is_then_loaded(recipe, tmp_path, name):
     history = checkpoint(tmp_path)["position"]["history"]
     assert history[-1]["dev_loss"] < history[0]["dev_loss"]
     assert checkpoint(tmp_path)["position"]["skipped_steps"] == 0
+
+
+def test_parts_are_logged_and_add_up_to_the_loss(recipe, tmp_path):
+    recipe = with_objective(recipe, "all")
+    train(recipe, tmp_path, console=quiet())
+    weights = {"ctc": 0.5, "intermediate": 0.5, "consistency": 0.2, "confidence": 0.05}
+    history = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    for record in history:
+        assert record["parts"].keys() == weights.keys()
+        assert min(record["parts"].values()) > 0
+        whole = sum(weight * record["parts"][name] for name, weight in weights.items())
+        assert whole == pytest.approx(record["loss"], rel=1e-5)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    for name in weights:
+        logged = [event.value for event in events.Scalars(f"epoch/{name}")]
+        assert logged == pytest.approx([record["parts"][name] for record in history])
+        assert [event.step for event in events.Scalars(f"step/{name}")] == [STEPS_BETWEEN_LOGS]
+    step = {name: events.Scalars(f"step/{name}")[0].value for name in (*weights, "loss")}
+    assert sum(weight * step[name] for name, weight in weights.items()) == pytest.approx(step["loss"], rel=1e-5)
 
 
 def test_stopped_and_resumed_with_everything_on_is_as_never_stopped(recipe, tmp_path, monkeypatch):

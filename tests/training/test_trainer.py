@@ -17,7 +17,8 @@ from asr.dataset import Utterance, write_manifest
 from asr.errors import TextError, TrainingError
 from asr.model import load_bundle
 from asr.training import train
-from asr.training.trainer import CHECKPOINT, Trainer
+from asr.training.inputs import prepare_inputs
+from asr.training.trainer import CHECKPOINT, MODEL_FOLDER, Trainer
 
 
 def change(recipe: Recipe, **tables: dict) -> Recipe:
@@ -44,14 +45,18 @@ def assert_same_weights(one, other) -> None:
     ours, theirs = weights(one), weights(other)
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+    ours, theirs = (load_bundle(run / MODEL_FOLDER).model.state_dict() for run in (one, other))
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
 @pytest.fixture
 def exact(recipe) -> Recipe:
     """All that is random is on, gradients are accumulated, and every step is saved."""
     augment = {"vocal_tract": 0.1, "time_warp_frames": 5, "silence_seconds": 0.1, "reverberation_share": 0.3}
-    augment |= {"noise": recipe.data.dev, "noise_share": 0.3}
-    return change(recipe, augment=augment, training={"accumulate": 2, "checkpoint_seconds": 1e-9})
+    augment |= {"noise": recipe.data.dev, "noise_share": 0.3, "concatenation_share": 0.3}
+    tokenizer = {"kind": "bpe", "vocabulary_size": 12, "dropout": 0.3}
+    training = {"accumulate": 2, "checkpoint_seconds": 1e-9, "average_checkpoints": 2}
+    return change(recipe, augment=augment, tokenizer=tokenizer, training=training)
 
 
 def test_learns_the_language_of_tones(recipe, tmp_path):
@@ -148,6 +153,17 @@ def test_resuming_with_other_settings_is_refused_but_more_epochs_are_fine(recipe
     assert result.epochs == 4
 
 
+def test_a_setting_that_the_training_began_without_was_off(recipe, tmp_path):
+    train(recipe, tmp_path, console=quiet())
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    del state["recipe"]["tokenizer"]["dropout"], state["recipe"]["training"]["average_checkpoints"]
+    del state["position"]["candidates"]
+    torch.save(state, tmp_path / CHECKPOINT)
+    with pytest.raises(TrainingError, match=r"other settings \(training\.average_checkpoints None -> 2\)"):
+        train(change(recipe, training={"average_checkpoints": 2}), tmp_path, resume=True, console=quiet())
+    assert train(recipe, tmp_path, resume=True, console=quiet()).epochs == 3
+
+
 def test_resuming_nothing_and_a_damaged_checkpoint(recipe, tmp_path):
     with pytest.raises(TrainingError, match="no checkpoint to resume from"):
         train(recipe, tmp_path, resume=True, console=quiet())
@@ -166,6 +182,37 @@ def test_without_dev_the_last_model_is_kept(recipe, tmp_path):
     result = train(change(recipe, data={"dev": None}), tmp_path, console=quiet())
     assert result.dev_wer is None
     assert load_bundle(result.model).provenance["outcome"]["epoch"] == 3
+
+
+def test_merges_are_dropped_in_training_only(recipe):
+    subwords = {"kind": "bpe", "vocabulary_size": 12}
+    plain, dropping = (
+        prepare_inputs(change(recipe, tokenizer=subwords | {"dropout": dropout})) for dropout in (0.0, 0.9)
+    )
+    assert plain.tokenizer.model == dropping.tokenizer.model
+    plan = plain.plan(0)
+
+    def tokens(batches):
+        return sum(int(batch.token_lengths.sum()) for batch in batches)
+
+    assert tokens(dropping.load(plan, 0)) > tokens(plain.load(plan, 0))
+    assert tokens(dropping.load_dev()) == tokens(plain.load_dev())
+    assert tokens(dropping.load_plain()) == tokens(plain.load_plain()) == tokens(plain.load(plan, 0))
+
+
+def test_joined_utterances_are_planned_for(recipe):
+    subwords = {"kind": "bpe", "vocabulary_size": 12}
+    joining = change(recipe, tokenizer=subwords, augment={"concatenation_share": 0.5, "speeds": []})
+    inputs = prepare_inputs(change(joining, data={"max_seconds": 1.5}))
+    longest = recipe.training.batch_seconds * recipe.features.sample_rate
+    batches = [batch for epoch in range(2) for batch in inputs.load(inputs.plan(epoch), epoch)]
+    assert any("+" in name for batch in batches for name in batch.ids)
+    assert max(int(batch.lengths.max()) * len(batch.ids) for batch in batches) <= longest
+    assert max(int(batch.lengths.max()) for batch in batches) <= 1.5 * recipe.features.sample_rate
+    for plain in (inputs.load_dev(), inputs.load_plain()):
+        assert not any("+" in name for batch in plain for name in batch.ids)
+    with pytest.raises(TextError, match=r"concatenation_share: a space .* the vocabulary has none; set tokenizer"):
+        prepare_inputs(change(joining, tokenizer={"kind": "char"}))
 
 
 def test_global_normalisation_is_fitted_on_the_training_set_and_travels(recipe, tmp_path):
