@@ -221,8 +221,8 @@ class TrainingConfig(OptimizationConfig):
     batch_seconds: Positive = 60.0
     """Seconds of audio in a batch, padding included."""
     workers: Count | None = None
-    """Processes that read, decode and resample audio; 0 does it between steps, which is best on two cores. None
-    is a process for every four cores beyond two."""
+    """Processes that read, decode and resample audio; 0 does it in this one, in a thread, which is best on two cores.
+    None is a process for every four cores beyond two."""
     cache_gigabytes: NonNegative = 1.0
     """Memory for decoded audio where no such processes read it: nine hours a gigabyte at 16 kHz. What does not fit is
     read again every epoch."""

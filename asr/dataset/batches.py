@@ -1,12 +1,12 @@
 """Batches: utterances of similar lengths, together a given number of seconds, read in parallel.
 
 What comes out depends on the seed, the epoch and the utterance's index alone: neither on the number of processes that
-read, nor on where an interrupted epoch went on. No global random state is read or written.
+read or of threads that compute, nor on where an interrupted epoch went on. No global random state is read or written.
 """
 
 import math
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -22,6 +22,7 @@ from asr.dataset.cache import WaveformCache
 from asr.dataset.concatenation import Followers
 from asr.dataset.manifest import Manifest, Utterance
 from asr.dataset.noise import Noises
+from asr.dataset.prefetch import read_ahead
 from asr.errors import AsrError, AudioError, TextError
 from asr.text import Normalizer, Tokenizer
 from asr.text.merges import Merges
@@ -31,6 +32,8 @@ JITTER = 0.05
 batches. Measured with batches of 60 s: padding takes 3 to 5%; next to nothing without jitter, 20 to 45% in no order."""
 PREFETCH = 4
 """Batches that each process keeps ready."""
+AHEAD = 2
+"""Batches that a thread keeps ready: one, and another because batches differ in what it takes to read them."""
 
 
 class BatchSampler:
@@ -227,29 +230,33 @@ def collate(examples: Sequence[Example], pad_samples: int = 1) -> Batch:
 
 def loader(
     dataset: SpeechDataset, plan: Sequence[list[int]], epoch: int, *, workers: int = 0, pad_samples: int = 1
-) -> Iterator[Batch]:
-    """Read the batches of a plan, in order.
+) -> Generator[Batch, None, None]:
+    """Read the batches of a plan, in order and ahead of their use; closing it ends what reads.
 
     Args:
         dataset: where the examples come from.
         plan: indices of the utterances of each batch: an epoch's batches as `BatchSampler` forms them, those that an
             interrupted epoch has not seen yet, or one process's share of them.
         epoch: decides perturbations.
-        workers: processes that read ahead; 0 reads here, between the batches.
+        workers: processes that read; 0 reads in this one, in a thread.
         pad_samples: see `collate`.
 
     Raises:
         AudioError, TextError: as `SpeechDataset` does, when the batch with that utterance is due.
     """
+    read, pin = _Read(dataset, epoch, pad_samples), torch.cuda.is_available()
+    if not workers:
+        yield from read_ahead(lambda indices: read(indices).pin_memory() if pin else read(indices), plan, AHEAD)
+        return
     # Processes last one epoch: forking them takes milliseconds, and they have nothing to remember.
     batches: DataLoader[Batch | AsrError] = DataLoader(
-        _Collated(dataset, epoch, pad_samples),
+        _Collated(read),
         batch_size=None,
         sampler=plan,
         num_workers=workers,
-        prefetch_factor=PREFETCH if workers else None,
-        pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_ignore_interrupts if workers else None,
+        prefetch_factor=PREFETCH,
+        pin_memory=pin,
+        worker_init_fn=_ignore_interrupts,
         generator=torch.Generator(),  # it draws a seed, and would from the global generator
     )
     for batch in batches:
@@ -258,18 +265,29 @@ def loader(
         yield batch
 
 
-class _Collated(Dataset["Batch | AsrError"]):
-    """Whole batches by the indices of their utterances.
+@dataclass(frozen=True)
+class _Read:
+    """Whole batches by the indices of their utterances."""
 
-    Errors are returned, since one raised in a process reaches the training wrapped in that process's traceback.
+    dataset: SpeechDataset
+    epoch: int
+    pad_samples: int
+
+    def __call__(self, indices: list[int]) -> Batch:
+        return collate([self.dataset[self.epoch, index] for index in indices], self.pad_samples)
+
+
+class _Collated(Dataset["Batch | AsrError"]):
+    """The same for processes. Errors are returned, since one raised in a process reaches the training wrapped in that
+    process's traceback.
     """
 
-    def __init__(self, dataset: SpeechDataset, epoch: int, pad_samples: int) -> None:
-        self.dataset, self.epoch, self.pad_samples = dataset, epoch, pad_samples
+    def __init__(self, read: _Read) -> None:
+        self.read = read
 
     def __getitem__(self, indices: list[int]) -> Batch | AsrError:
         try:
-            return collate([self.dataset[self.epoch, index] for index in indices], self.pad_samples)
+            return self.read(indices)
         except AsrError as error:
             return error
 

@@ -28,9 +28,10 @@ class Followers:
 
     def indices(self, epoch: int) -> npt.NDArray[np.int64]:
         """Of the utterance that follows each, never itself; -1 where it stays alone. Shape (utterances,)."""
-        if self._drawn is None or self._drawn[0] != epoch:  # kept, as every utterance of the epoch asks
-            self._drawn = epoch, self._draw(epoch)
-        return self._drawn[1]
+        drawn = self._drawn
+        if drawn is None or drawn[0] != epoch:
+            drawn = self._drawn = epoch, self._draw(epoch)  # kept, as every utterance of the epoch asks
+        return drawn[1]
 
     def durations(self, epoch: int) -> npt.NDArray[np.float64]:
         """Seconds of each utterance and its follower, shape (utterances,)."""

@@ -1,7 +1,7 @@
 """From a recipe to what the training loop reads: vocabulary, datasets and batches, checked before time is spent."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,15 +35,15 @@ class Inputs:
         batches = sampler.batches(epoch)
         return batches[process : len(batches) // processes * processes : processes]
 
-    def load(self, plan: Sequence[list[int]], epoch: int) -> Iterator[Batch]:
+    def load(self, plan: Sequence[list[int]], epoch: int) -> Generator[Batch, None, None]:
         """Read the batches of a plan, with this epoch's perturbations."""
         return self._read(self.train, plan, epoch)
 
-    def load_plain(self) -> Iterator[Batch]:
+    def load_plain(self) -> Generator[Batch, None, None]:
         """The training set once, not perturbed."""
         return self._read_in_order(self._without_augmentation())
 
-    def load_dev(self) -> Iterator[Batch]:
+    def load_dev(self) -> Generator[Batch, None, None]:
         """The dev set once; there must be one."""
         assert self.dev is not None
         return self._read_in_order(self.dev)
@@ -76,11 +76,11 @@ class Inputs:
         train = self.train
         return SpeechDataset(train.manifest, train.tokenizer, train.normalizer, train.sample_rate)
 
-    def _read_in_order(self, dataset: SpeechDataset) -> Iterator[Batch]:
+    def _read_in_order(self, dataset: SpeechDataset) -> Generator[Batch, None, None]:
         sampler = BatchSampler(dataset.manifest.durations, self.recipe.training.batch_seconds, seed=0)
         return self._read(dataset, sampler.batches(0), 0)
 
-    def _read(self, dataset: SpeechDataset, plan: Sequence[list[int]], epoch: int) -> Iterator[Batch]:
+    def _read(self, dataset: SpeechDataset, plan: Sequence[list[int]], epoch: int) -> Generator[Batch, None, None]:
         pad_samples = round(PAD_SECONDS * dataset.sample_rate)
         workers = self.recipe.training.workers
         if workers is None:

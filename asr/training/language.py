@@ -1,6 +1,6 @@
 """Training a recurrent language model: sentences in, a folder that `asr.lm.load_recurrent` reads out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -152,7 +152,7 @@ class LanguageTask:
         batches = BatchSampler(lengths, self.config.batch_tokens, self.recipe.seed).batches(epoch)
         return batches[process : len(batches) // processes * processes : processes]
 
-    def load(self, plan: Sequence[list[int]], epoch: int) -> Iterator[SentenceBatch]:
+    def load(self, plan: Sequence[list[int]], epoch: int) -> Generator[SentenceBatch, None, None]:
         for indices in plan:
             tokens, lengths = pad_sentences([self.sentences[index] for index in indices])
             yield SentenceBatch(tokens, lengths, tuple(f"sentence {index + 1}" for index in indices))

@@ -1,6 +1,7 @@
 """Training a recogniser: recipe in, model bundle out."""
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,14 +106,15 @@ class SpeechTask:
     def plan(self, epoch: int, process: int, processes: int) -> list[list[int]]:
         return self.inputs.plan(epoch, process, processes)
 
-    def load(self, plan: Sequence[list[int]], epoch: int) -> Iterator[Batch]:
+    def load(self, plan: Sequence[list[int]], epoch: int) -> Generator[Batch, None, None]:
         return self.inputs.load(plan, epoch)
 
     def objective(self, model: nn.Module, batch: Batch) -> Objective:
         return objective(model, batch, self.augment, self.recipe.objective, self.warp)
 
     def evaluate(self, model: Model, device: torch.device, epoch: int) -> DevScore:
-        found = validate(model, self.inputs.load_dev(), self.inputs.tokenizer, device)
+        with contextlib.closing(self.inputs.load_dev()) as batches:
+            found = validate(model, batches, self.inputs.tokenizer, device)
         collapsed = found.silent_share >= COLLAPSE_SHARE and epoch >= self.config.epochs / 4
         return DevScore(
             value=found.wer,

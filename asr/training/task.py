@@ -3,7 +3,7 @@
 The loop (`trainer`) knows optimisation, precision, checkpoints and interruption; a task knows everything else.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self, TypeVar
@@ -95,8 +95,8 @@ class Task(Protocol[ModelT, BatchT]):
     def plan(self, epoch: int, process: int, processes: int) -> Sequence[list[int]]:
         """The batches of an epoch that fall to one of several processes, as indices of examples."""
 
-    def load(self, plan: Sequence[list[int]], epoch: int) -> Iterator[BatchT]:
-        """Read the batches of a plan, or of the rest of one."""
+    def load(self, plan: Sequence[list[int]], epoch: int) -> Generator[BatchT, None, None]:
+        """Read the batches of a plan, or of the rest of one. The loop closes it when it is done with it."""
 
     def objective(self, model: nn.Module, batch: BatchT) -> Objective:
         """What a step minimises; `model` is that of `build`, perhaps wrapped, the batch on its device."""

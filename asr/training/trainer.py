@@ -83,25 +83,25 @@ class Trainer(Generic[ModelT, BatchT]):
     def _train_epoch(self, interruption: Interruption) -> StepMeter:
         position, config = self.state.position, self.config
         plan = self.task.plan(position.epoch, self.accelerator.process_index, self.accelerator.num_processes)
-        source = self.task.load(plan[position.batch :], position.epoch)
         meter = StepMeter(config.clip_norm)
         self.model.train()
         saved = time.monotonic()
-        while position.batch < len(plan):
-            group = min(config.accumulate, len(plan) - position.batch)
-            share = (position.epoch + position.batch / len(plan)) / config.epochs
-            finite = self._step([self._next(source, meter) for _ in range(group)], share, meter)
-            position.batch += group
-            position.seconds += meter.lap()
-            self.progress.step(share, position.epoch, position.step, meter)
-            if position.skipped_in_a_row == MAX_SKIPPED_IN_A_ROW:
-                raise TrainingError(_explain_divergence(self.folder, position))
-            if interruption.requested:
-                self._save()
-                raise KeyboardInterrupt(f"saved after step {position.step} of epoch {position.epoch + 1}")
-            if time.monotonic() - saved > config.checkpoint_seconds and finite:
-                self._save()
-                saved = time.monotonic()
+        with contextlib.closing(self.task.load(plan[position.batch :], position.epoch)) as source:
+            while position.batch < len(plan):
+                group = min(config.accumulate, len(plan) - position.batch)
+                share = (position.epoch + position.batch / len(plan)) / config.epochs
+                finite = self._step([self._next(source, meter) for _ in range(group)], share, meter)
+                position.batch += group
+                position.seconds += meter.lap()
+                self.progress.step(share, position.epoch, position.step, meter)
+                if position.skipped_in_a_row == MAX_SKIPPED_IN_A_ROW:
+                    raise TrainingError(_explain_divergence(self.folder, position))
+                if interruption.requested:
+                    self._save()
+                    raise KeyboardInterrupt(f"saved after step {position.step} of epoch {position.epoch + 1}")
+                if time.monotonic() - saved > config.checkpoint_seconds and finite:
+                    self._save()
+                    saved = time.monotonic()
         position.epoch, position.batch = position.epoch + 1, 0
         return meter
 

@@ -2,6 +2,7 @@ import dataclasses
 import math
 import pickle
 import random
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,54 @@ def test_leaving_an_epoch_early_ends_its_workers(manifest: Manifest) -> None:
     assert next(batches).ids
     del batches
     assert not torch.multiprocessing.active_children()
+
+
+def test_leaving_an_epoch_early_ends_its_thread(manifest: Manifest) -> None:
+    before = threading.enumerate()
+    for epoch in range(3):
+        batches = loader(speech(manifest), BatchSampler(manifest.durations, 0.2, 0).batches(epoch), epoch)
+        assert next(batches).ids
+        assert len(threading.enumerate()) == len(before) + 1
+        batches.close()
+        assert threading.enumerate() == before
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_a_thread_reads_what_a_plain_loop_reads(manifest: Manifest, everything: AugmentConfig, augmented: bool) -> None:
+    plan = BatchSampler(manifest.durations, 0.4, seed=3).batches(1)
+    dataset = speech(manifest, everything if augmented else None)
+    plain = [collate([dataset[1, index] for index in indices], 100) for indices in plan]
+    dataset = speech(manifest, everything if augmented else None)
+    one, other = (loader(dataset, plan, epoch=1, pad_samples=100) for _ in range(2))
+    for expected, *found in zip(plain, one, other, strict=True):  # two threads read from one dataset
+        assert all(equal(expected, batch) for batch in found)
+
+
+def test_nothing_depends_on_the_number_of_threads(tmp_path: Path) -> None:
+    """PyTorch splits the mean over a long waveform among its threads, and rounds otherwise; noise is scaled by it."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 20 * RATE)
+    soundfile.write(tmp_path / "long.wav", noise, RATE)
+    utterances = [Utterance(tmp_path / "long.wav", 12.0, "a", offset=float(offset)) for offset in range(8)]
+    write_manifest(tmp_path / "long.jsonl", utterances)
+    augment = AugmentConfig(noise=(str(tmp_path / "long.jsonl"),), noise_share=1.0, reverberation_share=0.5)
+    dataset = speech(Manifest(tmp_path / "long.jsonl"), augment)
+    threads, found = torch.get_num_threads(), []
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            found.append(list(loader(dataset, [list(range(8))], epoch=0)))
+    finally:
+        torch.set_num_threads(threads)
+    assert equal(found[0][0], found[1][0])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_errors_come_when_their_batch_is_due(manifest: Manifest, tmp_path: Path, workers: int) -> None:
+    (tmp_path / "6.wav").unlink()
+    batches = loader(speech(manifest), [[0, 1], [2], [5, 6], [3]], epoch=0, workers=workers)
+    assert [next(batches).ids for _ in range(2)] == [("0", "1"), ("2",)]
+    with pytest.raises(AudioError, match=r"m\.jsonl:7: .*6\.wav"):
+        next(batches)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -1,3 +1,7 @@
+import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 from torch import Tensor
 
@@ -51,3 +55,25 @@ def test_what_is_handed_out_may_be_changed() -> None:
     recordings, cache = Recordings(torch.full((4,), 0.5)), WaveformCache(1 << 20)
     recordings.through(cache, 0).zero_()
     assert recordings.through(cache, 0).tolist() == [0.5] * 4
+
+
+def test_two_threads_that_read_the_same_keep_it_once() -> None:
+    cache, both = WaveformCache(1 << 20), threading.Barrier(2, timeout=60)
+
+    def read() -> Tensor:
+        both.wait()
+        return torch.full((4,), 0.5)
+
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda _: cache.get("same", read), range(2)))
+    assert [waveform.tolist() for waveform in found] == [[0.5] * 4] * 2
+    assert cache.bytes == 8
+
+
+def test_a_copy_for_another_process_is_empty() -> None:
+    recordings, cache = Recordings(torch.full((4,), 0.5)), WaveformCache(1 << 20)
+    recordings.through(cache, 0)
+    copy = pickle.loads(pickle.dumps(cache))
+    assert (copy.limit_bytes, copy.bytes) == (1 << 20, 0)
+    assert recordings.through(copy, 0).tolist() == [0.5] * 4
+    assert recordings.reads == [2]

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -99,6 +100,32 @@ def test_stopped_anywhere_and_resumed_is_as_never_stopped(exact, tmp_path, monke
             train(exact, tmp_path / "cut", console=quiet())
     train(exact, tmp_path / "cut", resume=True, console=quiet())
     assert_same_weights(tmp_path / "whole", tmp_path / "cut")
+
+
+@pytest.mark.parametrize("place", ["_step", "_save"])
+def test_an_error_leaves_no_thread_that_reads(recipe, tmp_path, monkeypatch, place):
+    before = threading.enumerate()
+
+    def fail(self, *arguments):
+        raise RuntimeError("power cut")
+
+    monkeypatch.setattr(Trainer, place, fail)
+    with pytest.raises(RuntimeError, match="power cut") as caught:  # whose traceback holds every frame
+        train(change(recipe, training={"checkpoint_seconds": 1e-9}), tmp_path, console=quiet())
+    assert [thread for thread in threading.enumerate() if thread not in before and thread.name[:6] == "reader"] == []
+    assert caught.tb is not None
+
+
+def test_an_error_while_dev_is_scored_leaves_no_thread_that_reads(recipe, tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise RuntimeError("power cut")
+
+    monkeypatch.setattr("asr.training.validation.greedy", fail)
+    short = change(recipe, training={"batch_seconds": 1.0})
+    with pytest.raises(RuntimeError, match="power cut") as caught:
+        train(short, tmp_path, console=quiet())
+    assert [thread.name for thread in threading.enumerate() if thread.name[:6] == "reader"] == []
+    assert caught.tb is not None
 
 
 def test_killed_at_random_and_resumed_is_as_never_stopped(exact, tmp_path):
