@@ -1,6 +1,6 @@
 """A whole epoch of AN4, from files on disk to the last optimizer step, augmentation included.
 
-Ours is `asr.training.train` with the AN4 recipe, stopped after an epoch, with what belongs to it: averaging the
+Ours is `asr.training.train` with the recipe `an4/plain`, stopped after an epoch, with what belongs to it: averaging the
 weights, a checkpoint, the model written. The peer is the loop that a careful user of PyTorch and SpeechBrain writes for
 the same model: SpeechBrain's features, normalisation, augmentation and recurrent modules, the same batches by length, a
 `DataLoader` in this process (on two cores a process that reads ahead competes with the training), fused AdamW. It has
@@ -26,13 +26,13 @@ from asr.config import DataConfig, Recipe, load_recipe
 from asr.dataset import BatchSampler, Manifest, write_manifest
 from asr.training import train
 
-RECIPE = Path(__file__).resolve().parents[2] / "recipes/an4/default.toml"
+RECIPE = Path(__file__).resolve().parents[2] / "recipes/an4/plain.toml"
 WARM_UP = 32
 TOKENS = {letter: number for number, letter in enumerate(an4.LETTERS, start=1)}
 
 
 def recipe(manifest: Path) -> Recipe:
-    """One epoch of the AN4 recipe on a manifest, without dev set."""
+    """One epoch of the recipe on a manifest, without dev set."""
     found = load_recipe(RECIPE)
     training = found.training.model_copy(update={"epochs": 1})
     return found.model_copy(update={"data": DataConfig(train=(str(manifest),)), "training": training})
@@ -144,7 +144,7 @@ def compare(report: Report, manifest: Path, folder: Path, threads: int, rounds: 
 
 def run(report: Report) -> None:
     """Epochs with one thread and with two."""
-    report.say("\n## Epoch of AN4\n\nFrom files on disk, augmentation included; the AN4 recipe, one epoch.")
+    report.say("\n## Epoch of AN4\n\nFrom files on disk, augmentation included; the recipe `an4/plain`, one epoch.")
     with an4.work_folder() as name:
         for threads in (1, 2):
             compare(report, an4.manifest("train", Path(name)), Path(name), threads, rounds=2)
