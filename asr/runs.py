@@ -34,10 +34,10 @@ def scored(path: Path) -> Path:
     Raises:
         ConfigError: the recipe cannot be read, or names no test set.
     """
-    from asr.config import load_recipe  # takes a while to import
-
     if path.suffix != ".toml":
         return path
+    from asr.config import load_recipe  # takes a while to import
+
     test = load_recipe(path).data.test
     if test is None:
         raise ConfigError(f"{path}: names no test set; add data.test, or give a manifest")

@@ -40,6 +40,11 @@ class Archive:
     md5: str | None = None
 
 
+def github_archive(repository: str, commit: str, name: str) -> Archive:
+    """A repository of GitHub, "owner/name", as it was at a commit; kept in `name`.tar.gz."""
+    return Archive(f"https://github.com/{repository}/archive/{commit}.tar.gz", f"{name}.tar.gz")
+
+
 def fetch(archive: Archive, folder: Path) -> Path:
     """Download an archive into `folder`, going on from what an interrupted download left in its `.part` file.
 

@@ -2,7 +2,6 @@
 Izmailov et al. 2018 (arXiv 1803.05407) say why the mean lies in a wider optimum than each of them.
 """
 
-import os
 from collections.abc import Collection
 from copy import deepcopy
 from pathlib import Path
@@ -13,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from asr.errors import TrainingError
+from asr.training.state import write_whole
 from asr.training.task import ModelT
 
 SUFFIX = ".safetensors"
@@ -32,16 +32,10 @@ class Candidates(Generic[ModelT]):
         self.folder = folder
 
     def add(self, model: ModelT, epoch: int) -> None:
-        """Write the weights after an epoch, beside their place, then rename."""
+        """Write the weights after an epoch."""
         self.folder.mkdir(exist_ok=True)
-        path = self._path(epoch)
-        fresh = path.with_name(f".{path.name}.writing")
         weights = {name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()}
-        with fresh.open("wb") as file:
-            file.write(save(weights))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        write_whole(self._path(epoch), lambda file: file.write(save(weights)))
 
     def keep_only(self, epochs: Collection[int]) -> None:
         """Remove what was written after other epochs."""

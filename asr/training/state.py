@@ -1,10 +1,11 @@
 """All that a training must remember to go on as if it had never stopped, and the file that keeps it."""
 
 import os
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, BinaryIO, Generic
 
 import torch
 
@@ -64,6 +65,16 @@ class AveragedModel(Generic[ModelT]):
         torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), 1 - decay)
 
 
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file beside its place, to the disk, then rename: a half-written one cannot exist."""
+    fresh = path.with_name(f".{path.name}.writing")
+    with fresh.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
 @dataclass
 class TrainingState(Generic[ModelT]):
     """Model, average, optimizer, position; with PyTorch's random states (nothing else is drawn from), a checkpoint."""
@@ -82,7 +93,7 @@ class TrainingState(Generic[ModelT]):
         self.average.update(self.model, self.position.step)
 
     def save(self, path: Path, recipe: Settings) -> None:
-        """Write a checkpoint beside its place, then rename: a half-written one cannot exist."""
+        """Write a checkpoint."""
         state = {
             "recipe": recipe.model_dump(mode="json"),
             "model": self.model.state_dict(),
@@ -92,12 +103,7 @@ class TrainingState(Generic[ModelT]):
             "random": torch.get_rng_state(),
             "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
-        fresh = path.with_name(f".{path.name}.writing")
-        with fresh.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        write_whole(path, lambda file: torch.save(state, file))
 
     def restore(self, path: Path, recipe: Settings) -> None:
         """Go back to a checkpoint.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from asr.dataset import Utterance
 from asr.dataset.corpus import Corpus, Splits, expect, main, measure, read_text
-from asr.dataset.download import Archive
+from asr.dataset.download import github_archive
 from asr.errors import CorpusError
 
 HERE = Path(__file__).resolve().parent
@@ -14,7 +14,7 @@ COMMIT = "b567d132f43304e70a2b2eca6077f22255311812"
 CORPUS = Corpus(
     name="an4",
     marker="etc/an4_train.fileids",
-    archives=(Archive(f"https://github.com/cmusphinx/an4/archive/{COMMIT}.tar.gz", "an4.tar.gz"),),
+    archives=(github_archive("cmusphinx/an4", COMMIT, "an4"),),
 )
 SAMPLE_RATE = 16000
 TRAIN_UTTERANCES, TEST_UTTERANCES = 948, 130

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from asr.dataset import Utterance
 from asr.dataset.corpus import Corpus, Splits, expect, main, measure
-from asr.dataset.download import Archive
+from asr.dataset.download import github_archive
 from asr.errors import CorpusError
 
 HERE = Path(__file__).resolve().parent
@@ -13,7 +13,7 @@ COMMIT = "553c8f1"
 CORPUS = Corpus(
     name="esc10",
     marker="README.md",
-    archives=(Archive(f"https://github.com/karoldvl/ESC-10/archive/{COMMIT}.tar.gz", "esc10.tar.gz"),),
+    archives=(github_archive("karoldvl/ESC-10", COMMIT, "esc10"),),
 )
 CLASSES, RECORDINGS = 10, 40
 """Folders, whose names begin with a number, and recordings in each."""

@@ -14,16 +14,14 @@ from numpy.typing import NDArray
 
 from asr.dataset import Utterance
 from asr.dataset.corpus import Corpus, Splits, expect, main, measure
-from asr.dataset.download import Archive
+from asr.dataset.download import github_archive
 
 HERE = Path(__file__).resolve().parent
 COMMIT = "26eb9aaf"
 CORPUS = Corpus(
     name="fsdd",
     marker="recordings/0_george_0.wav",
-    archives=(
-        Archive(f"https://github.com/Jakobovski/free-spoken-digit-dataset/archive/{COMMIT}.tar.gz", "fsdd.tar.gz"),
-    ),
+    archives=(github_archive("Jakobovski/free-spoken-digit-dataset", COMMIT, "fsdd"),),
 )
 SAMPLE_RATE = 8000
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from asr.dataset import Utterance
 from asr.dataset.corpus import Corpus, Splits, expect, main, measure, read_text
-from asr.dataset.download import Archive
+from asr.dataset.download import github_archive
 from asr.errors import CorpusError
 
 HERE = Path(__file__).resolve().parent
@@ -16,9 +16,7 @@ COMMIT = "f7312713"
 CORPUS = Corpus(
     name="kerstin_de",
     marker="metadata.csv",
-    archives=(
-        Archive(f"https://github.com/rhasspy/dataset-voice-kerstin/archive/{COMMIT}.tar.gz", "kerstin_de.tar.gz"),
-    ),
+    archives=(github_archive("rhasspy/dataset-voice-kerstin", COMMIT, "kerstin_de"),),
 )
 SPEAKER = "kerstin"
 RATES = {".flac": 48000, ".opus": 16000}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from asr.dataset.download import Archive, fetch, unpack
+from asr.dataset.download import Archive, fetch, github_archive, unpack
 from asr.errors import CorpusError
 
 CONTENT = os.urandom(700_000)
@@ -147,3 +147,8 @@ def test_an_archive_cannot_write_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="damaged"):
         unpack([tar(tmp_path / "1.tar.gz", {"../escaped": b"x"})], tmp_path / "audio")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_archive_of_github_is_of_one_commit() -> None:
+    expected = Archive("https://github.com/owner/speech/archive/f7312713.tar.gz", "voice.tar.gz")
+    assert github_archive("owner/speech", "f7312713", "voice") == expected
