@@ -1,12 +1,13 @@
 """Training recurrent layers on CPUs, both directions at once, in float32 or bf16.
 
-Matrix products go to PyTorch; what lies between them, the cell, is compiled, and stands in `lstm.py`, `gru.py` and
-`elman.py`. What PyTorch does itself for an LSTM is slow backwards, and for a GRU all of it;
-`tests/benchmarks/recurrence.py` measures both against this.
+The products of all frames go to PyTorch. The recurrence is compiled, and stands in `lstm.py`, `gru.py` and `elman.py`: in
+bf16 all its steps, products included, in float32 what lies between its products. What PyTorch does itself for an LSTM is
+slow backwards, and for a GRU all of it; `tests/benchmarks/recurrence.py` measures both against this.
 """
 
 import itertools
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,39 +16,44 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from asr.model import products
 from asr.model.arithmetic import memory
 
-_PACKS = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()  # type: ignore[no-untyped-call]
-"""Whether oneDNN multiplies bf16 here, by weights rearranged beforehand: operators that PyTorch's compiler uses."""
-FEW_WEIGHTS = 1 << 19
-"""Of a direction. A training step of three LSTM layers on two threads: 155 ms without rearranging, 162 with it, where
-there are 2^18; of five, 616 and 558 ms where there are 2^20."""
+_POOL = ThreadPoolExecutor(1, "direction")
+"""Where the second direction runs while the first one runs in the thread that trains.
+
+It lasts, for oneDNN generates its code anew for every thread."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A recurrent cell with compiled steps. Arrays that hold `dtype` are bf16 bits or float32.
+    """A recurrent cell, compiled. Arrays that hold `dtype` are bf16 bits or float32.
 
-    The first argument of both steps is the number of the step, the second what was just multiplied, an array for each
-    direction; the next are arrays with an axis each for direction and sequence. A sequence that has ended gives zeros.
+    Functions for a step take its number, that of the direction, what was just multiplied, and arrays; those for all
+    steps take the `functions` of a kernel, weights packed for it, the direction, an array for products, and the same.
+    Arrays of the direction: `bias`, b_hh (gates * units,); `state` (batch, units); `hidden` (batch, width), dtype, and
+    `now` (batch, width), dtype, the gradient of this step's products, which are what is multiplied. Arrays of all:
+    `sizes` (batch,); `output` (batch, frames, directions * units), dtype; `gates` (batch, frames, directions,
+    gates * units), dtype, which come in as W_ih x + b_ih and are left after their nonlinearities; `kept` (batch,
+    frames, directions, kept * units); `outer`, the gradient of `output`; and the gradients of W_ih x and, if they
+    differ, of W_hh h, shaped like `gates`. A sequence that has ended gives zeros.
 
     Attributes:
         gates: sums of W_ih x + b_ih + W_hh h + b_hh in a step, in PyTorch's order.
         kept: numbers per unit that the way back needs besides the gates.
         gradients: 1 where both summands of a gate have the same gradient, 2 where not.
-        forward: of `products`, W_hh h, each (batch, gates * units), dtype; `bias`, b_hh (directions, gates * units);
-            `sizes` (batch,); `state` (directions, batch, units); `hidden` (directions, batch, units), dtype;
-            `output` (batch, frames, directions * units), dtype; `gates` (batch, frames, directions, gates * units),
-            dtype, which come in as W_ih x + b_ih and are left after their nonlinearities; `kept` (batch, frames,
-            directions, kept * units).
-        backward: of `hidden`, the gradient of the hidden units by the step after, each (batch, units), dtype; `outer`,
-            that of `output`; `sizes`; `state`, that of the state; `gates`; `kept`; `now`, the gradient of this step's
-            products; and the gradients of W_ih x and, if they differ, of W_hh h, shaped like `gates`.
+        step_forward: of products W_hh h (batch, gates * units), bias, sizes, state, hidden, output, gates, kept.
+        step_backward: of the gradient of the hidden units by the step after (batch, units), outer, sizes, that of the
+            state, gates, kept, now, gradients.
+        forward: all steps.
+        backward: all steps, from the last one.
     """
 
     gates: int
     kept: int
     gradients: int
+    step_forward: Callable[..., None]
+    step_backward: Callable[..., None]
     forward: Callable[..., None]
     backward: Callable[..., None]
 
@@ -87,13 +93,15 @@ class _Layer(torch.autograd.Function):
         gates = gates.view(batch, steps, directions, cell.gates * units)
         output = torch.empty(batch, steps, directions * units, dtype=dtype)
         kept = np.empty((batch, steps, directions, cell.kept * units), np.float32)
-        hidden = torch.zeros(directions, batch, units, dtype=dtype)
-        products = multiplier(hidden, recurrent_weight)
+        hidden = _rows(recurrent_weight, batch)
         state = np.zeros((directions, batch, units), np.float32)
         bias, sizes = torch.stack(weights[3::4]).numpy(), lengths.numpy()
-        arrays = (bias, sizes, state, memory(hidden), memory(output), memory(gates), kept)
-        for step in range(steps):
-            cell.forward(step, products(), *arrays)
+        everything = memory(output), memory(gates), kept
+
+        def arrays(direction: int) -> tuple[NDArray[Any], ...]:
+            return bias[direction], sizes, state[direction], memory(hidden[direction]), *everything
+
+        _recur(cell.forward, cell.step_forward, range(steps), hidden, recurrent_weight, arrays)
         ctx.save_for_backward(flat, gates, output, input_weight, recurrent_weight)
         ctx.cell, ctx.kept, ctx.sizes, ctx.inputs_dtype = cell, kept, sizes, frames.dtype
         return output
@@ -105,13 +113,16 @@ class _Layer(torch.autograd.Function):
         batch, steps, directions, _ = gates.shape
         units, dtype = recurrent_weight.shape[2], gates.dtype
         gradients = [torch.empty_like(gates) for _ in range(ctx.cell.gradients)]
-        now = torch.zeros(directions, batch, gates.shape[3], dtype=dtype)
-        hidden = multiplier(now, recurrent_weight.transpose(1, 2))
+        weight = recurrent_weight.transpose(1, 2)
+        now = _rows(weight, batch)
         state = np.zeros((directions, batch, units), np.float32)
-        outer = gradient.to(dtype).contiguous()
-        arrays = (memory(outer), ctx.sizes, state, memory(gates), ctx.kept, memory(now))
-        for step in reversed(range(steps)):
-            ctx.cell.backward(step, hidden(), *arrays, *map(memory, gradients))
+        outer, whole = memory(gradient.to(dtype).contiguous()), (memory(gates), ctx.kept)
+
+        def arrays(direction: int) -> tuple[NDArray[Any], ...]:
+            own = memory(now[direction])
+            return outer, ctx.sizes, state[direction], *whole, own, *map(memory, gradients)
+
+        _recur(ctx.cell.backward, ctx.cell.step_backward, range(steps)[::-1], now, weight, arrays)
         of_inputs, of_products = (one.view(batch * steps, -1) for one in (gradients[0], gradients[-1]))
         of_frames = torch.mm(of_inputs, input_weight).view(batch, steps, -1)
         of_input_weight = torch.mm(of_inputs.t(), flat)
@@ -137,36 +148,53 @@ def _stacked(weights: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     return stacked
 
 
-def multiplier(rows: Tensor, weights: Tensor) -> Callable[[], tuple[NDArray[Any], ...]]:
-    """What multiplies rows, as they are whenever it is called, by weights that stay: rows weights'.
+def _rows(weights: Tensor, batch: int) -> Tensor:
+    """Zeros to be multiplied by weights (directions, outputs, inputs): (directions, batch, inputs or one more)."""
+    kernel, inputs = products.kernel(weights.dtype), weights.shape[2]
+    return weights.new_zeros(len(weights), batch, kernel.width(inputs) if kernel else inputs)
 
-    A matrix product rearranges its weights at every call, which takes longer than to multiply a few rows by them. In
-    bf16 oneDNN can be given them rearranged once; that is a quarter to a half faster. In float32 it is slower, and with
-    two threads it is where weights are few: then it is better that each multiplies for a direction.
+
+def _recur(
+    whole: Callable[..., None],
+    single: Callable[..., None],
+    steps: Sequence[int],
+    rows: Tensor,
+    weights: Tensor,
+    arrays: Callable[[int], tuple[NDArray[Any], ...]],
+) -> None:
+    """Go through all steps of all directions.
 
     Args:
-        rows: (directions, batch, inputs).
+        whole: all steps of one direction, of a `Cell`.
+        single: a step of one direction, for machines where nothing multiplies in compiled loops.
+        steps: in the order of `single`.
+        rows: what is multiplied, as `_rows` made it.
         weights: (directions, outputs, inputs).
-
-    Returns:
-        A function that returns a (batch, outputs) array for each direction, valid until it is called again.
+        arrays: the other arguments of both, for a direction.
     """
-    if rows.dtype == torch.bfloat16 and _PACKS and (torch.get_num_threads() == 1 or weights[0].numel() > FEW_WEIGHTS):
-        operators = torch.ops.mkldnn
-        multiply = operators._linear_pointwise.default
-        pairs = [
-            (own, operators._reorder_linear_weight(weight, len(own))) for own, weight in zip(rows, weights, strict=True)
-        ]
-        return lambda: tuple(memory(multiply(own, weight, None, "none", [], "")) for own, weight in pairs)
-    transposed = weights.transpose(1, 2).contiguous()
-    products = rows.new_empty(*rows.shape[:2], weights.shape[1])
-    arrays = tuple(memory(product) for product in products)
+    directions, outputs, _ = weights.shape
+    kernel = products.kernel(weights.dtype)
+    if kernel is None:
+        transposed, multiplied = weights.transpose(1, 2).contiguous(), rows.new_empty(*rows.shape[:2], outputs)
+        for step in steps:
+            torch.bmm(rows, transposed, out=multiplied)
+            for direction in range(directions):
+                single(step, direction, memory(multiplied[direction]), *arrays(direction))
+        return
 
-    def multiply_all() -> tuple[NDArray[Any], ...]:
-        torch.bmm(rows, transposed, out=products)
-        return arrays
+    packed = [kernel.pack(weight) for weight in weights]
 
-    return multiply_all
+    def run_one(direction: int) -> None:
+        into = np.empty((rows.shape[1], outputs), np.float32)
+        whole(kernel.functions, packed[direction], direction, into, *arrays(direction))
+
+    if directions == 1 or torch.get_num_threads() == 1:
+        for direction in range(directions):
+            run_one(direction)
+    else:
+        other = _POOL.submit(run_one, 1)
+        run_one(0)
+        other.result()
 
 
 def _sum(rows: Tensor) -> Tensor:

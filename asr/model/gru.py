@@ -11,52 +11,60 @@ import numba
 
 from asr.model.arithmetic import FAST, f32, position, sigmoid, store, tanh, wide
 from asr.model.compiled import Cell
+from asr.model.products import multiply, release
 
 
 @numba.njit(cache=True, nogil=True)
-def _forward(step, products, bias, sizes, state, hidden, output, gates, kept):  # type: ignore[no-untyped-def]
-    directions, batch, units = state.shape
-    for direction in range(directions):
-        own = slice(direction * units, (direction + 1) * units)
-        for row in range(batch):
-            if step >= sizes[row]:
-                output[row, step, own] = 0
-                continue
-            frame = position(direction, step, sizes[row])
-            h = hidden[direction, row]
-            _row_forward(
-                products[direction][row],
-                bias[direction],
-                state[direction, row],
-                h,
-                gates[row, frame, direction],
-                kept[row, frame, direction],
-            )
-            output[row, frame, own] = h
+def _step_forward(step, direction, products, bias, sizes, state, hidden, output, gates, kept):  # type: ignore[no-untyped-def]
+    batch, units = state.shape
+    own = slice(direction * units, (direction + 1) * units)
+    for row in range(batch):
+        if step >= sizes[row]:
+            output[row, step, own] = 0
+            continue
+        frame = position(direction, step, sizes[row])
+        h = hidden[row, :units]
+        _row_forward(products[row], bias, state[row], h, gates[row, frame, direction], kept[row, frame, direction])
+        output[row, frame, own] = h
 
 
 @numba.njit(cache=True, nogil=True)
-def _backward(step, hidden, outer, sizes, state, gates, kept, now, of_inputs, of_products):  # type: ignore[no-untyped-def]
-    directions, batch, units = state.shape
-    for direction in range(directions):
-        own = slice(direction * units, (direction + 1) * units)
-        for row in range(batch):
-            if step >= sizes[row]:
-                of_inputs[row, step, direction, :] = 0
-                of_products[row, step, direction, :] = 0
-                continue
-            frame = position(direction, step, sizes[row])
-            into = now[direction, row]
-            _row_backward(
-                outer[row, frame, own],
-                hidden[direction][row],
-                state[direction, row],
-                gates[row, frame, direction],
-                kept[row, frame, direction],
-                of_inputs[row, frame, direction],
-                into,
-            )
-            of_products[row, frame, direction, :] = into
+def _step_backward(step, direction, hidden, outer, sizes, state, gates, kept, now, of_inputs, of_products):  # type: ignore[no-untyped-def]
+    batch, units = state.shape
+    own = slice(direction * units, (direction + 1) * units)
+    for row in range(batch):
+        if step >= sizes[row]:
+            of_inputs[row, step, direction, :] = 0
+            of_products[row, step, direction, :] = 0
+            continue
+        frame = position(direction, step, sizes[row])
+        into = now[row, : 3 * units]
+        _row_backward(
+            outer[row, frame, own],
+            hidden[row],
+            state[row],
+            gates[row, frame, direction],
+            kept[row, frame, direction],
+            of_inputs[row, frame, direction],
+            into,
+        )
+        of_products[row, frame, direction, :] = into
+
+
+@numba.njit(cache=True, nogil=True)
+def _forward(kernel, weights, direction, products, bias, sizes, state, hidden, output, gates, kept):  # type: ignore[no-untyped-def]
+    for step in range(output.shape[1]):
+        multiply(kernel, hidden, weights, products)
+        _step_forward(step, direction, products, bias, sizes, state, hidden, output, gates, kept)
+    release(kernel)
+
+
+@numba.njit(cache=True, nogil=True)
+def _backward(kernel, weights, direction, hidden, outer, sizes, state, gates, kept, now, of_inputs, of_products):  # type: ignore[no-untyped-def]
+    for step in range(outer.shape[1] - 1, -1, -1):
+        multiply(kernel, now, weights, hidden)
+        _step_backward(step, direction, hidden, outer, sizes, state, gates, kept, now, of_inputs, of_products)
+    release(kernel)
 
 
 # The loops over units stand in functions of their own: there the compiler sees that they can be vectorised.
@@ -99,4 +107,4 @@ def _row_backward(outer, hidden, state, gate, kept, of_input, into):  # type: ig
         store(into, 2 * units + j, dn * r)
 
 
-GRU = Cell(gates=3, kept=2, gradients=2, forward=_forward, backward=_backward)
+GRU = Cell(3, 2, 2, _step_forward, _step_backward, _forward, _backward)

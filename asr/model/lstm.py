@@ -11,53 +11,61 @@ import numpy as np
 
 from asr.model.arithmetic import FAST, f32, position, sigmoid, store, tanh, wide
 from asr.model.compiled import Cell
+from asr.model.products import multiply, release
 
 
 @numba.njit(cache=True, nogil=True)
-def _forward(step, products, bias, sizes, state, hidden, output, gates, kept):  # type: ignore[no-untyped-def]
-    directions, batch, units = state.shape
-    for direction in range(directions):
-        own = slice(direction * units, (direction + 1) * units)
-        for row in range(batch):
-            if step >= sizes[row]:
-                output[row, step, own] = 0
-                continue
-            frame = position(direction, step, sizes[row])
-            h = hidden[direction, row]
-            _row_forward(
-                products[direction][row],
-                bias[direction],
-                state[direction, row],
-                h,
-                gates[row, frame, direction],
-                kept[row, frame, direction],
-            )
-            output[row, frame, own] = h
+def _step_forward(step, direction, products, bias, sizes, state, hidden, output, gates, kept):  # type: ignore[no-untyped-def]
+    batch, units = state.shape
+    own = slice(direction * units, (direction + 1) * units)
+    for row in range(batch):
+        if step >= sizes[row]:
+            output[row, step, own] = 0
+            continue
+        frame = position(direction, step, sizes[row])
+        h = hidden[row, :units]
+        _row_forward(products[row], bias, state[row], h, gates[row, frame, direction], kept[row, frame, direction])
+        output[row, frame, own] = h
 
 
 @numba.njit(cache=True, nogil=True)
-def _backward(step, hidden, outer, sizes, state, gates, kept, now, gradients):  # type: ignore[no-untyped-def]
-    directions, batch, units = state.shape
+def _step_backward(step, direction, hidden, outer, sizes, state, gates, kept, now, gradients):  # type: ignore[no-untyped-def]
+    batch, units = state.shape
+    own = slice(direction * units, (direction + 1) * units)
     nothing = np.zeros(units, f32)
-    for direction in range(directions):
-        own = slice(direction * units, (direction + 1) * units)
-        for row in range(batch):
-            if step >= sizes[row]:
-                gradients[row, step, direction, :] = 0
-                continue
-            frame = position(direction, step, sizes[row])
-            before = kept[row, position(direction, step - 1, sizes[row]), direction] if step else nothing
-            into = now[direction, row]
-            _row_backward(
-                outer[row, frame, own],
-                hidden[direction][row],
-                state[direction, row],
-                gates[row, frame, direction],
-                kept[row, frame, direction],
-                before,
-                into,
-            )
-            gradients[row, frame, direction, :] = into
+    for row in range(batch):
+        if step >= sizes[row]:
+            gradients[row, step, direction, :] = 0
+            continue
+        frame = position(direction, step, sizes[row])
+        before = kept[row, position(direction, step - 1, sizes[row]), direction] if step else nothing
+        into = now[row, : 4 * units]
+        _row_backward(
+            outer[row, frame, own],
+            hidden[row],
+            state[row],
+            gates[row, frame, direction],
+            kept[row, frame, direction],
+            before,
+            into,
+        )
+        gradients[row, frame, direction, :] = into
+
+
+@numba.njit(cache=True, nogil=True)
+def _forward(kernel, weights, direction, products, bias, sizes, state, hidden, output, gates, kept):  # type: ignore[no-untyped-def]
+    for step in range(output.shape[1]):
+        multiply(kernel, hidden, weights, products)
+        _step_forward(step, direction, products, bias, sizes, state, hidden, output, gates, kept)
+    release(kernel)
+
+
+@numba.njit(cache=True, nogil=True)
+def _backward(kernel, weights, direction, hidden, outer, sizes, state, gates, kept, now, gradients):  # type: ignore[no-untyped-def]
+    for step in range(outer.shape[1] - 1, -1, -1):
+        multiply(kernel, now, weights, hidden)
+        _step_backward(step, direction, hidden, outer, sizes, state, gates, kept, now, gradients)
+    release(kernel)
 
 
 # The loops over units stand in functions of their own: there the compiler sees that they can be vectorised.
@@ -97,4 +105,4 @@ def _row_backward(outer, hidden, cell, gate, value, before, into):  # type: igno
         store(into, 3 * units + j, dh * t * o * (f32(1) - o))
 
 
-LSTM = Cell(gates=4, kept=1, gradients=1, forward=_forward, backward=_backward)
+LSTM = Cell(4, 1, 1, _step_forward, _step_backward, _forward, _backward)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from asr.model import compiled
+from asr.model import compiled, products
 from asr.model.elman import ELMAN
 from asr.model.gru import GRU
 from asr.model.lstm import LSTM
@@ -155,21 +155,33 @@ def test_two_ways_back_give_the_same(cell):
     assert torch.equal(first, second)
 
 
-@each_dtype
-@pytest.mark.parametrize("packs", [True, False])
-def test_multiplies_rows_as_they_are_when_it_is_called(dtype, packs, monkeypatch):
-    if packs and not compiled._PACKS:
-        pytest.skip("this processor or PyTorch has no oneDNN in bf16")
-    monkeypatch.setattr(compiled, "_PACKS", packs)
-    monkeypatch.setattr(compiled, "FEW_WEIGHTS", 0)
+@each_cell
+@pytest.mark.parametrize("bidirectional", [True, False])
+@pytest.mark.parametrize("units", [8, 5])  # an odd number is padded where products come in pairs
+def test_products_within_loops_are_those_between_steps(cell, bidirectional, units, monkeypatch):
     torch.manual_seed(0)
-    rows, weights = torch.zeros(2, 5, 32, dtype=dtype), torch.randn(2, 128, 32).to(dtype)
-    multiply = compiled.multiplier(rows, weights)
-    multiply()
-    rows.copy_(torch.randn(2, 5, 32))
+    layer, frames = with_biases(Recurrence(4, units, cell, bidirectional)), torch.randn(4, 30, 4)
 
-    exact = torch.bmm(rows.double(), weights.double().transpose(1, 2))
-    for products, expected in zip(multiply(), exact, strict=True):
-        bits = torch.from_numpy(products)
-        found = (bits.view(torch.bfloat16) if dtype == torch.bfloat16 else bits).double()
-        torch.testing.assert_close(found, expected, rtol=2**-8 if dtype == torch.bfloat16 else 1e-5, atol=1e-4)
+    def once() -> list[torch.Tensor]:
+        return outcome(layer, frames, lambda frames: run(layer, frames, torch.bfloat16))
+
+    within = once()
+    monkeypatch.setattr(products, "kernel", lambda dtype: None)
+    for found, expected in zip(within, once(), strict=True):
+        assert distance(found, expected) < 0.02  # products are rounded to bf16 between steps, and not within loops
+
+
+@each_cell
+@each_dtype
+def test_threads_do_not_change_anything(cell, dtype):
+    torch.manual_seed(0)
+    layer, frames = with_biases(Recurrence(4, 8, cell, True)), torch.randn(4, 30, 4)
+    before, outcomes = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            outcomes.append(outcome(layer, frames, lambda frames: run(layer, frames, dtype)))
+    finally:
+        torch.set_num_threads(before)
+    for one, two in zip(*outcomes, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,116 @@
+"""Products of a few rows with weights that stay, called from within compiled loops.
+
+At every step a recurrence multiplies some twenty rows by the same weights. That takes fifteen microseconds if the
+weights are arranged for it beforehand; to arrange them at every call, or to call from Python, takes longer than the
+product. PyTorch's library holds what does neither, oneDNN's micro-kernel for blocks of matrix products (brgemm), and
+exports it: `at::native::cpublas::brgemm` and `brgemm_release` of ATen/native/CPUBlas.h, under their C++ names.
+"""
+
+import ctypes
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+from torch import Tensor
+
+from asr.model.arithmetic import memory
+
+LIBRARY = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+MULTIPLY = "_ZN2at6native7cpublas6brgemmEllllllbPKN3c108BFloat16ES5_Pfb"
+RELEASE = "_ZN2at6native7cpublas14brgemm_releaseEb"
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Addresses of the two functions, which `multiply` and `release` call."""
+
+    multiply: int
+    release: int
+
+    @property
+    def functions(self) -> tuple[int, int]:
+        """What compiled code is given."""
+        return self.multiply, self.release
+
+    def pack(self, weights: Tensor) -> NDArray[Any]:
+        """Weights (outputs, inputs) in bf16 as processors take them, pairs of inputs: (width / 2, outputs, 2)."""
+        outputs, inputs = weights.shape
+        padded = torch.nn.functional.pad(weights, (0, self.width(inputs) - inputs))
+        return memory(padded.reshape(outputs, -1, 2).transpose(0, 1).contiguous())
+
+    def width(self, inputs: int) -> int:
+        """Columns that rows must have: an even number. One beyond `inputs` is zero."""
+        return inputs + inputs % 2
+
+
+@cache
+def kernel(dtype: torch.dtype) -> Kernel | None:
+    """What multiplies numbers of a kind on this machine; None if nothing does.
+
+    In float32, where a product takes five times as long, nothing is gained: there is none.
+    """
+    # The functions end the process where oneDNN finds the processor too old, so it is asked first; and these variables
+    # make it pretend to find an older one.
+    limited = any(name in os.environ for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"))
+    if dtype != torch.bfloat16 or limited or not torch.cpu._is_avx512_bf16_supported():
+        return None
+    try:
+        library = ctypes.CDLL(str(LIBRARY))
+        addresses = [ctypes.cast(library[name], ctypes.c_void_p).value for name in (MULTIPLY, RELEASE)]
+    except (OSError, AttributeError):
+        return None
+    multiply, release = (address or 0 for address in addresses)
+    return Kernel(multiply, release)
+
+
+TRUTH = ir.IntType(1)
+
+
+def _call(builder: Any, functions: Any, place: int, arguments: list[Any]) -> None:
+    """Call one of a kernel's functions, whose last argument is whether inputs stand in pairs."""
+    arguments = [*arguments, TRUTH(1)]
+    kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
+    builder.call(builder.inttoptr(builder.extract_value(functions, place), kind.as_pointer()), arguments)
+
+
+def _multiply(typing_context, functions, rows, weights, products):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        pointer = ir.IntType(8).as_pointer()
+        arrays = [
+            context.make_array(kind)(context, builder, value)
+            for kind, value in zip(signature.args[1:], arguments[1:], strict=True)
+        ]
+        data = [builder.bitcast(array.data, pointer) for array in arrays]
+        batch, inputs = (builder.extract_value(arrays[0].shape, axis) for axis in (0, 1))
+        outputs = builder.extract_value(arrays[2].shape, 1)
+        # sizes, strides from row to row, whether to add to what is there, arrays
+        _call(builder, arguments[0], 0, [batch, outputs, inputs, inputs, outputs, outputs, TRUTH(0), *data])
+        return context.get_dummy_value()
+
+    return types.void(functions, rows, weights, products), generate
+
+
+def _release(typing_context, functions):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        _call(builder, arguments[0], 1, [])
+        return context.get_dummy_value()
+
+    return types.void(functions), generate
+
+
+multiply: Callable[..., None] = intrinsic(_multiply)
+"""In compiled code only: let products be rows times weights.
+
+Of the `functions` of the `Kernel` that packed the weights, rows (batch, inputs), weights as packed, and products
+(batch, outputs), float32; all contiguous. A thread that has multiplied must `release` before PyTorch multiplies in it.
+"""
+release: Callable[..., None] = intrinsic(_release)
+"""In compiled code only: give back the processor's matrix registers; of the `functions` of a `Kernel`."""
