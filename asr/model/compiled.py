@@ -1,8 +1,8 @@
 """Training recurrent layers on CPUs, both directions at once, in float32 or bf16.
 
-The products of all frames go to PyTorch. The recurrence is compiled, and stands in `lstm.py`, `gru.py` and `elman.py`: in
-bf16 all its steps, products included, in float32 what lies between its products. What PyTorch does itself for an LSTM is
-slow backwards, and for a GRU all of it; `tests/benchmarks/recurrence.py` measures both against this.
+The products of all frames go to PyTorch. The recurrence is compiled, and stands in `lstm.py`, `gru.py` and `elman.py`:
+in bf16 all its steps, products included, in float32 what lies between its products. What PyTorch does itself for an
+LSTM is slow backwards, and for a GRU all of it; `tests/benchmarks/recurrence.py` measures both against this.
 """
 
 import itertools
