@@ -184,6 +184,9 @@ def transcribe(
     hotword: options.Hotword = None,
     rescore: options.Rescore = None,
     nbest: Annotated[int, typer.Option(min=1, help="Write so many readings, with their scores; txt or json.")] = 1,
+    one_speaker: Annotated[
+        bool, typer.Option("--one-speaker", help="All are by one voice: learn it from all.")
+    ] = False,
     batch_seconds: options.BatchSeconds = 60.0,
     device: options.Device = None,
     precision: options.Precision = options.Arithmetic.FP32,
@@ -199,9 +202,9 @@ def transcribe(
     decoding = options.decoding_options(beam, lm, lm_weight, word_bonus, lexicon, hotwords, hotword, rescore, nbest)
     places = _places(files, output, format)
     recognizer = transcription.Recognizer.load(model, device, decoding, precision.value)
-    failed = False
+    failed, voice = False, recognizer.voice(files) if one_speaker else None
     with progress("transcribing", hidden=not places and sys.stdout.isatty()) as done:
-        for number, (path, result) in enumerate(recognizer.transcribe_files(files, batch_seconds), start=1):
+        for number, (path, result) in enumerate(recognizer.transcribe_files(files, batch_seconds, voice), start=1):
             if isinstance(result, AsrError):
                 failed = True
                 note(f"asr: {result}")

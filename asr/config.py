@@ -46,6 +46,9 @@ class FeatureConfig(Settings):
     """Upper edge of the highest mel filter; None is half the sample rate."""
     normalization: Literal["utterance", "global", "none"] = "utterance"
     """Zero mean and unit variance per bin: over each utterance, or over the training set (what streaming needs)."""
+    equalization: Literal["speaker", "none"] = "none"
+    """Whether the long-term spectrum of each speaker, as manifests name them, is first made that of white noise (mean
+    normalisation per speaker, as in Kaldi). For short utterances, with normalization = "global"."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

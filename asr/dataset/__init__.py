@@ -8,12 +8,12 @@ from asr.rooms import Room
 if TYPE_CHECKING:
     from asr.dataset.batches import Batch as Batch
     from asr.dataset.batches import BatchSampler as BatchSampler
-    from asr.dataset.batches import Example as Example
-    from asr.dataset.batches import SpeechDataset as SpeechDataset
     from asr.dataset.batches import collate as collate
     from asr.dataset.batches import loader as loader
     from asr.dataset.check import CheckReport as CheckReport
     from asr.dataset.check import output_frames as output_frames
+    from asr.dataset.examples import Example as Example
+    from asr.dataset.examples import SpeechDataset as SpeechDataset
     from asr.dataset.manifest import Manifest as Manifest
     from asr.dataset.manifest import Utterance as Utterance
     from asr.dataset.manifest import write_manifest as write_manifest
@@ -22,9 +22,9 @@ _HOME = {
     "Batch": "asr.dataset.batches",
     "BatchSampler": "asr.dataset.batches",
     "CheckReport": "asr.dataset.check",
-    "Example": "asr.dataset.batches",
+    "Example": "asr.dataset.examples",
     "Manifest": "asr.dataset.manifest",
-    "SpeechDataset": "asr.dataset.batches",
+    "SpeechDataset": "asr.dataset.examples",
     "Utterance": "asr.dataset.manifest",
     "collate": "asr.dataset.batches",
     "loader": "asr.dataset.batches",

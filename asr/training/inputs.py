@@ -9,6 +9,7 @@ import numpy as np
 
 from asr.config import Recipe
 from asr.dataset import Batch, BatchSampler, Manifest, SpeechDataset, loader
+from asr.dataset.voices import Voices
 from asr.errors import ManifestError, TextError
 from asr.text import Normalizer, Tokenizer, build_tokenizer, check_coverage
 
@@ -74,7 +75,7 @@ class Inputs:
 
     def _without_augmentation(self) -> SpeechDataset:
         train = self.train
-        return SpeechDataset(train.manifest, train.tokenizer, train.normalizer, train.sample_rate)
+        return SpeechDataset(train.manifest, train.tokenizer, train.normalizer, train.sample_rate, voices=train.voices)
 
     def _read_in_order(self, dataset: SpeechDataset) -> Generator[Batch, None, None]:
         sampler = BatchSampler(dataset.manifest.durations, self.recipe.training.batch_seconds, seed=0)
@@ -126,13 +127,27 @@ def prepare_inputs(recipe: Recipe) -> Inputs:
         cache_bytes,
         token_dropout=recipe.tokenizer.dropout,
         longest_seconds=recipe.data.max_seconds,
+        voices=_voices(recipe, manifest),
     )
     dev = None
     if recipe.data.dev is not None:
-        dev = SpeechDataset(Manifest(recipe.data.dev), tokenizer, normalizer, rate, cache_bytes=cache_bytes)
+        dev_manifest = Manifest(recipe.data.dev)
+        dev = SpeechDataset(
+            dev_manifest,
+            tokenizer,
+            normalizer,
+            rate,
+            cache_bytes=cache_bytes,
+            voices=_voices(recipe, dev_manifest),
+        )
         dev_texts = (normalizer(utterance.text) for utterance in dev.manifest)
         check_coverage(tokenizer, dev_texts, (utterance.id for utterance in dev.manifest))
     return Inputs(recipe, tokenizer, train, dev, left_out=int((~kept).sum()))
+
+
+def _voices(recipe: Recipe, manifest: Manifest) -> Voices | None:
+    """Of a manifest, if the recipe equalises them."""
+    return Voices(manifest, recipe.features.sample_rate) if recipe.features.equalization == "speaker" else None
 
 
 def _hours(manifest: Manifest) -> float:

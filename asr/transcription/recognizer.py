@@ -1,5 +1,6 @@
 """A recogniser: a model bundle that reads recordings and writes transcripts."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from asr.audio.equalization import equalize, long_term_spectrum
 from asr.audio.load import info, load
 from asr.config import Precision
 from asr.decoding.decoder import LM_FOLDER, DecodingOptions, build_decoder, describe
 from asr.decoding.hypothesis import Hypothesis
-from asr.errors import AsrError
+from asr.errors import AsrError, AudioError
 from asr.model.bundle import Bundle, load_bundle
 from asr.model.precision import choose_precision
 from asr.text.normalize import Normalizer
@@ -54,6 +56,7 @@ class Recognizer:
         self.tokenizer = bundle.tokenizer
         self.normalizer = Normalizer(bundle.text)
         self.sample_rate = bundle.features.sample_rate
+        self.equalizes = bundle.features.equalization == "speaker"
         self.frame_seconds = bundle.model.frame_seconds
         self.decoding = decoding or DecodingOptions()
         self.temperature = bundle.calibration.beam if self.decoding.beam_size else bundle.calibration.greedy
@@ -80,7 +83,8 @@ class Recognizer:
         """Log-probabilities of the tokens of some waveforms, at least one.
 
         Args:
-            waveforms: float32 in [-1, 1] at `sample_rate`, each of shape (samples,).
+            waveforms: float32 in [-1, 1] at `sample_rate`, each of shape (samples,); equalised, if the recogniser
+                `equalizes`.
 
         Returns:
             log_probs (batch, frames, tokens), natural logs, and their lengths (batch,), on the recogniser's device.
@@ -90,13 +94,34 @@ class Recognizer:
         with torch.inference_mode(), bf16:
             return self.model.log_probs(pad_sequence(list(waveforms), batch_first=True).to(self.device), lengths)
 
-    def decode(self, waveforms: Sequence[Tensor]) -> list[Hypothesis]:
-        """The best hypothesis of each waveform, of shape (samples,) at `sample_rate`."""
-        return [hypotheses[0] for hypotheses in self.nbest(waveforms)]
+    def decode(self, waveforms: Sequence[Tensor], voice: Tensor | None = None) -> list[Hypothesis]:
+        """The best hypothesis of each waveform, of shape (samples,) at `sample_rate`; `voice` as for `nbest`."""
+        return [hypotheses[0] for hypotheses in self.nbest(waveforms, voice)]
 
-    def nbest(self, waveforms: Sequence[Tensor]) -> list[list[Hypothesis]]:
-        """The hypotheses of each waveform, at least one and at most `decoding.nbest`, best first."""
+    def nbest(self, waveforms: Sequence[Tensor], voice: Tensor | None = None) -> list[list[Hypothesis]]:
+        """The hypotheses of each waveform, at least one and at most `decoding.nbest`, best first.
+
+        Args:
+            waveforms: each of shape (samples,) at `sample_rate`.
+            voice: the long-term spectrum of whoever speaks in all of them, which a recogniser that `equalizes` wants
+                to know; None is that each is by somebody else, who is known by it alone.
+        """
+        if self.equalizes:
+            rate = self.sample_rate
+            waveforms = [
+                equalize(each, long_term_spectrum([each], rate) if voice is None else voice) for each in waveforms
+            ]
         return self.read(*self.log_probs(waveforms)) if waveforms else []
+
+    def voice(self, paths: Iterable[Path | str]) -> Tensor:
+        """The long-term spectrum of whoever speaks in all these files; those that cannot be read are passed over."""
+
+        def waveforms() -> Iterator[Tensor]:
+            for path in paths:
+                with contextlib.suppress(AudioError):
+                    yield load(path, self.sample_rate)
+
+        return long_term_spectrum(waveforms(), self.sample_rate)
 
     def read(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
         """As `nbest`, from log-probabilities (batch, frames, tokens) and lengths (batch,)."""
@@ -116,15 +141,15 @@ class Recognizer:
         waveform = audio if isinstance(audio, Tensor) else load(audio, self.sample_rate)
         return self.transcribe_batch([waveform])[0]
 
-    def transcribe_batch(self, waveforms: Sequence[Tensor]) -> list[Transcript]:
-        """Transcribe waveforms, each of shape (samples,) at `sample_rate`, in one batch.
+    def transcribe_batch(self, waveforms: Sequence[Tensor], voice: Tensor | None = None) -> list[Transcript]:
+        """Transcribe waveforms, each of shape (samples,) at `sample_rate`, in one batch; `voice` as for `nbest`.
 
         Returns:
             Transcripts; if more than the best hypothesis is asked for, each is a `RankedTranscript`.
         """
         return [
             self._transcript(hypotheses, len(waveform) / self.sample_rate)
-            for hypotheses, waveform in zip(self.nbest(waveforms), waveforms, strict=True)
+            for hypotheses, waveform in zip(self.nbest(waveforms, voice), waveforms, strict=True)
         ]
 
     def _transcript(self, hypotheses: Sequence[Hypothesis], duration: float) -> Transcript:
@@ -134,13 +159,14 @@ class Recognizer:
         return RankedTranscript(best.text, best.segments, best.duration, tuple(hypotheses))
 
     def transcribe_files(
-        self, paths: Iterable[Path | str], batch_seconds: float = 60.0
+        self, paths: Iterable[Path | str], batch_seconds: float = 60.0, voice: Tensor | None = None
     ) -> Iterator[tuple[Path, Transcript | AsrError]]:
         """Transcribe files, several of similar length at a time; one that cannot be read does not stop the others.
 
         Args:
             paths: read lazily, some eight batches at a time.
             batch_seconds: most audio in a batch, padding included; a longer file is a batch of its own.
+            voice: as for `nbest`, of all the files.
 
         Yields:
             Each path with its transcript, or with the error that names it, in the given order.
@@ -151,12 +177,12 @@ class Recognizer:
             pool.append((path, duration := _duration(path)))
             seconds += 0.0 if isinstance(duration, AsrError) else duration
             if seconds >= POOL_BATCHES * batch_seconds:
-                yield from self._transcribe_pool(pool, batch_seconds)
+                yield from self._transcribe_pool(pool, batch_seconds, voice)
                 pool, seconds = [], 0.0
-        yield from self._transcribe_pool(pool, batch_seconds)
+        yield from self._transcribe_pool(pool, batch_seconds, voice)
 
     def _transcribe_pool(
-        self, pool: Sequence[tuple[Path, float | AsrError]], batch_seconds: float
+        self, pool: Sequence[tuple[Path, float | AsrError]], batch_seconds: float, voice: Tensor | None
     ) -> Iterator[tuple[Path, Transcript | AsrError]]:
         """Transcribe files whose durations are known, in batches of similar length; yields them in the given order."""
         durations = {index: each for index, (_, each) in enumerate(pool) if not isinstance(each, AsrError)}
@@ -171,7 +197,7 @@ class Recognizer:
                     waveforms[index] = load(pool[index][0], self.sample_rate)
                 except AsrError as error:
                     results[index] = error
-            results |= zip(waveforms, self.transcribe_batch(list(waveforms.values())), strict=True)
+            results |= zip(waveforms, self.transcribe_batch(list(waveforms.values()), voice), strict=True)
         for index, (path, _) in enumerate(pool):
             yield path, results[index]
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from asr.audio.load import load
 from asr.dataset.manifest import Manifest, Utterance
+from asr.dataset.voices import Voices
 from asr.decoding.align import align
 from asr.decoding.calibrate import spread
 from asr.decoding.hypothesis import Hypothesis
@@ -159,14 +160,19 @@ def _batches(
     batch_seconds: float,
     progress: Progress | None,
 ) -> Iterator[tuple[list[int], list[Tensor]]]:
-    """The waveforms of a manifest, in batches of similar length, with their places in it."""
+    """The waveforms of a manifest, in batches of similar length, with their places in it; as the recogniser wants them.
+
+    If it equalises voices, everything that a speaker says in the manifest tells what they sound like.
+    """
+    voices = Voices(manifest, recognizer.sample_rate) if recognizer.equalizes else None
     problems: list[str] = []
     done = 0
     for batch in batches_by_length([utterance.duration for utterance in utterances], batch_seconds):
         waveforms: list[Tensor] = []
         for index in batch:
             try:
-                waveforms.append(_waveform(utterances[index], recognizer.sample_rate))
+                waveform = _waveform(utterances[index], recognizer.sample_rate)
+                waveforms.append(voices.equalized(waveform, utterances[index].speaker) if voices else waveform)
             except AsrError as error:
                 problems.append(f"{manifest.where(index)}: {error}")
         if not problems:  # once one is missing there is nothing to score; go on only to name the others

@@ -119,7 +119,7 @@ class StandIn:
     def load(cls, *_: object) -> "StandIn":
         return cls()
 
-    def transcribe_files(self, paths, _batch_seconds):
+    def transcribe_files(self, paths, _batch_seconds, _voice):
         from asr.transcript import Transcript
 
         for path in paths:

@@ -18,15 +18,8 @@ from asr.dataset import Utterance, write_manifest
 from asr.errors import TextError, TrainingError
 from asr.model import load_bundle
 from asr.training import train
-from asr.training.inputs import prepare_inputs
 from asr.training.trainer import CHECKPOINT, MODEL_FOLDER, Trainer
-
-
-def change(recipe: Recipe, **tables: dict) -> Recipe:
-    values = recipe.model_dump()
-    for table, changes in tables.items():
-        values[table] |= changes
-    return Recipe.model_validate(values)
+from recipes import change
 
 
 def quiet() -> Console:
@@ -135,6 +128,7 @@ def test_killed_at_random_and_resumed_is_as_never_stopped(exact, tmp_path):
     program = f"""
 import os, signal, sys, torch
 from pathlib import Path
+from asr.audio.equalization import equalize, long_term_spectrum
 from asr.config import Recipe
 from asr.training import train
 from asr.training.trainer import Trainer
@@ -209,37 +203,6 @@ def test_without_dev_the_last_model_is_kept(recipe, tmp_path):
     result = train(change(recipe, data={"dev": None}), tmp_path, console=quiet())
     assert result.dev_wer is None
     assert load_bundle(result.model).provenance["outcome"]["epoch"] == 3
-
-
-def test_merges_are_dropped_in_training_only(recipe):
-    subwords = {"kind": "bpe", "vocabulary_size": 12}
-    plain, dropping = (
-        prepare_inputs(change(recipe, tokenizer=subwords | {"dropout": dropout})) for dropout in (0.0, 0.9)
-    )
-    assert plain.tokenizer.model == dropping.tokenizer.model
-    plan = plain.plan(0)
-
-    def tokens(batches):
-        return sum(int(batch.token_lengths.sum()) for batch in batches)
-
-    assert tokens(dropping.load(plan, 0)) > tokens(plain.load(plan, 0))
-    assert tokens(dropping.load_dev()) == tokens(plain.load_dev())
-    assert tokens(dropping.load_plain()) == tokens(plain.load_plain()) == tokens(plain.load(plan, 0))
-
-
-def test_joined_utterances_are_planned_for(recipe):
-    subwords = {"kind": "bpe", "vocabulary_size": 12}
-    joining = change(recipe, tokenizer=subwords, augment={"concatenation_share": 0.5, "speeds": []})
-    inputs = prepare_inputs(change(joining, data={"max_seconds": 1.5}))
-    longest = recipe.training.batch_seconds * recipe.features.sample_rate
-    batches = [batch for epoch in range(2) for batch in inputs.load(inputs.plan(epoch), epoch)]
-    assert any("+" in name for batch in batches for name in batch.ids)
-    assert max(int(batch.lengths.max()) * len(batch.ids) for batch in batches) <= longest
-    assert max(int(batch.lengths.max()) for batch in batches) <= 1.5 * recipe.features.sample_rate
-    for plain in (inputs.load_dev(), inputs.load_plain()):
-        assert not any("+" in name for batch in plain for name in batch.ids)
-    with pytest.raises(TextError, match=r"concatenation_share: a space .* the vocabulary has none; set tokenizer"):
-        prepare_inputs(change(joining, tokenizer={"kind": "char"}))
 
 
 def test_global_normalisation_is_fitted_on_the_training_set_and_travels(recipe, tmp_path):

@@ -1,11 +1,13 @@
 """Recognisers on small made files: a toy model whose answer is plain, and a real one for invariance."""
 
+import dataclasses
 import math
 
 import pytest
 import soundfile
 import torch
 
+from asr.audio.equalization import equalize, long_term_spectrum
 from asr.config import FeatureConfig, ModelConfig, TextConfig
 from asr.decoding.decoder import DecodingOptions
 from asr.errors import AudioError
@@ -236,3 +238,28 @@ def test_n_best_transcripts_carry_their_rivals(real):
     assert isinstance(result, RankedTranscript)
     assert 1 < len(result.alternatives) <= 4
     assert result.text == result.alternatives[0].text
+
+
+def equalizing(real):
+    return dataclasses.replace(real, features=real.features.model_copy(update={"equalization": "speaker"}))
+
+
+def test_voices_are_equalised_by_what_is_known_of_them(real, tmp_path):
+    plain, recognizer = Recognizer(real, device="cpu"), Recognizer(equalizing(real), device="cpu")
+    waveforms = noises(1.0, 1.4)
+    paths = [write(tmp_path / f"{number}.wav", waveform) for number, waveform in enumerate(waveforms)]
+    apart = [equalize(waveform, long_term_spectrum([waveform], RATE)) for waveform in waveforms]
+    together = [equalize(waveform, long_term_spectrum(waveforms, RATE)) for waveform in waveforms]
+    voice = recognizer.voice(paths)
+    for each_voice, prepared in ((None, apart), (voice, together)):
+        expected = plain.transcribe_batch(prepared)
+        assert all(transcript.text for transcript in expected)
+        assert recognizer.transcribe_batch(waveforms, each_voice) == expected
+        assert [result for _, result in recognizer.transcribe_files(paths, voice=each_voice)] == expected
+    assert plain.transcribe_batch(apart) != plain.transcribe_batch(together)
+
+
+def test_a_voice_is_heard_in_the_files_that_can_be_read(real, tmp_path):
+    recognizer, (waveform,) = Recognizer(equalizing(real), device="cpu"), noises(1.0)
+    paths = [tmp_path / "missing.wav", write(tmp_path / "there.wav", waveform)]
+    assert torch.equal(recognizer.voice(paths), long_term_spectrum([waveform], RATE))

@@ -1,13 +1,16 @@
 """Scoring a toy recogniser, which hears levels as letters, on a manifest of made files."""
 
+import dataclasses
 import math
 
 import pytest
 import soundfile
 import torch
 
+from asr.audio import load
 from asr.config import FeatureConfig, ModelConfig, TextConfig
 from asr.dataset import Manifest, Utterance, write_manifest
+from asr.dataset.voices import Voices
 from asr.decoding import DecodingOptions, greedy
 from asr.errors import AsrError, ManifestError
 from asr.evaluation import to_json
@@ -152,3 +155,25 @@ def test_emissions_of_a_broken_corpus_are_refused(tmp_path):
     corpus[1].audio_filepath.write_bytes(b"")
     with pytest.raises(ManifestError, match=r"1 of 2 recordings cannot be read"):
         emissions(recognizer(), corpus)
+
+
+def test_voices_are_equalised_by_all_that_each_says(tmp_path):
+    corpus = manifest(tmp_path, [("ab ab", "ab"), ("a", "b"), ("ba", "ba")])
+    speakers = {"u0": "anna", "u1": "bert", "u2": "anna"}
+    write_manifest(tmp_path / "test.jsonl", [dataclasses.replace(each, speaker=speakers[each.id]) for each in corpus])
+    corpus = Manifest(tmp_path / "test.jsonl")
+    listener = recognizer()
+    listener.equalizes, heard = True, {}
+    original = listener.log_probs
+
+    def log_probs(waveforms):
+        heard.update({len(waveform): waveform for waveform in waveforms})
+        return original(waveforms)
+
+    listener.log_probs = log_probs
+    evaluate(listener, corpus)
+    voices = Voices(corpus, RATE)
+    assert len(heard) == 3
+    for utterance in corpus:
+        waveform = load(utterance.audio_filepath, RATE)
+        assert torch.equal(heard[len(waveform)], voices.equalized(waveform, utterance.speaker))

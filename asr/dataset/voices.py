@@ -1,0 +1,53 @@
+"""Voices: what the speakers of a manifest sound like, and how they are made to sound alike."""
+
+from collections import defaultdict
+
+import numpy as np
+from torch import Tensor
+
+from asr.audio import load
+from asr.audio.equalization import equalize, long_term_spectrum
+from asr.dataset.manifest import Manifest
+from asr.errors import AudioError
+
+MOST_SECONDS = 120.0
+"""So much of each speaker is listened to, in utterances from the beginning to the end of what they said."""
+
+
+class Voices:
+    """The speakers of a manifest, equalised; see `asr.audio.equalization`.
+
+    Each one's long-term spectrum is measured at once, in a second or so for ten minutes of speech.
+
+    Args:
+        manifest: utterances with their speakers.
+        sample_rate: samples per second of all waveforms.
+    """
+
+    def __init__(self, manifest: Manifest, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        spoken: dict[str, list[int]] = defaultdict(list)
+        for index, utterance in enumerate(manifest):
+            if utterance.speaker is not None:
+                spoken[utterance.speaker].append(index)
+        self._spectra: dict[str, Tensor] = {}
+        for speaker, indices in spoken.items():
+            waveforms = []
+            for index in _spread(indices, manifest.durations[indices]):
+                utterance = manifest[index]
+                try:
+                    waveforms.append(load(utterance.audio_filepath, sample_rate, utterance.offset, utterance.duration))
+                except AudioError:
+                    continue  # whoever needs the utterance itself will say so
+            self._spectra[speaker] = long_term_spectrum(waveforms, sample_rate)
+
+    def equalized(self, waveform: Tensor, speaker: str | None) -> Tensor:
+        """A waveform (samples,) as if its speaker were any; of an unknown one, by what is heard in it."""
+        spectrum = self._spectra.get(speaker) if speaker is not None else None
+        return equalize(waveform, long_term_spectrum([waveform], self.sample_rate) if spectrum is None else spectrum)
+
+
+def _spread(indices: list[int], durations: np.ndarray) -> list[int]:
+    """Some of the utterances, evenly among all, that last `MOST_SECONDS` together; all if they do not."""
+    count = max(1, int(len(indices) * min(1.0, MOST_SECONDS / max(float(durations.sum()), 1e-9))))
+    return [indices[place] for place in np.linspace(0, len(indices) - 1, count).round().astype(int)]
