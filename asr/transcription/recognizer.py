@@ -14,7 +14,7 @@ from asr.audio.load import info, load
 from asr.config import Precision
 from asr.decoding.decoder import LM_FOLDER, DecodingOptions, build_decoder, describe
 from asr.decoding.hypothesis import Hypothesis
-from asr.errors import AsrError, AudioError
+from asr.errors import AsrError, AudioError, ConfigError
 from asr.model.bundle import Bundle, load_bundle
 from asr.model.precision import choose_precision
 from asr.text.normalize import Normalizer
@@ -114,7 +114,16 @@ class Recognizer:
         return self.read(*self.log_probs(waveforms)) if waveforms else []
 
     def voice(self, paths: Iterable[Path | str]) -> Tensor:
-        """The long-term spectrum of whoever speaks in all these files; those that cannot be read are passed over."""
+        """The long-term spectrum of whoever speaks in all these files; those that cannot be read are passed over.
+
+        Raises:
+            ConfigError: the recogniser has no use for it.
+        """
+        if not self.equalizes:
+            raise ConfigError(
+                "one speaker: this model was not trained to be told of voices; transcribe without --one-speaker, or "
+                'train one with features.equalization = "speaker"'
+            )
 
         def waveforms() -> Iterator[Tensor]:
             for path in paths:

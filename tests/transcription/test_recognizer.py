@@ -10,7 +10,7 @@ import torch
 from asr.audio.equalization import equalize, long_term_spectrum
 from asr.config import FeatureConfig, ModelConfig, TextConfig
 from asr.decoding.decoder import DecodingOptions
-from asr.errors import AudioError
+from asr.errors import AudioError, ConfigError
 from asr.model import Bundle, Model, save_bundle
 from asr.text import CharTokenizer
 from asr.transcript import Transcript, Word
@@ -263,3 +263,8 @@ def test_a_voice_is_heard_in_the_files_that_can_be_read(real, tmp_path):
     recognizer, (waveform,) = Recognizer(equalizing(real), device="cpu"), noises(1.0)
     paths = [tmp_path / "missing.wav", write(tmp_path / "there.wav", waveform)]
     assert torch.equal(recognizer.voice(paths), long_term_spectrum([waveform], RATE))
+
+
+def test_who_does_not_equalise_voices_says_so(real):
+    with pytest.raises(ConfigError, match="transcribe without --one-speaker"):
+        Recognizer(real, device="cpu").voice([])
