@@ -1,5 +1,6 @@
 """Pictures in files, complete or not at all."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ def save_picture(figure: "Figure", path: Path) -> None:
     Raises:
         ConfigError: it cannot be written there, or not in that format.
     """
-    fresh = path.with_name(f".{path.stem}.writing{path.suffix or '.png'}")
+    # another process may be writing a picture of the same name
+    fresh = path.with_name(f".{path.stem}.writing-{os.getpid()}{path.suffix or '.png'}")
     try:
         figure.savefig(fresh, dpi=DOTS_PER_INCH)
         fresh.replace(path)
