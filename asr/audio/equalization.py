@@ -41,7 +41,7 @@ def long_term_spectrum(waveforms: Iterable[Tensor], sample_rate: int) -> Tensor:
         Natural logarithms, float32, shape (frequencies,), evenly spaced from 0 to half the sample rate; all 0, which
         `equalize` takes for nothing known, if there are no samples.
     """
-    size = round(WINDOW_SECONDS * sample_rate)
+    size = 2 * round(WINDOW_SECONDS * sample_rate / 2)  # even, so that the last frequency is half the sample rate
     window = torch.hann_window(size)
     total, frames = torch.zeros(size // 2 + 1, dtype=torch.float64), 0
     for waveform in waveforms:
@@ -82,3 +82,8 @@ def equalize(waveform: Tensor, spectrum: Tensor) -> Tensor:
     gains = functional.interpolate((-smooth / 2).exp(), samples // 2 + 1, mode="linear", align_corners=True)
     filtered: Tensor = torch.fft.irfft(torch.fft.rfft(waveform, samples) * gains[0, 0] * level, samples)
     return filtered[: len(waveform)].clamp(-1.0, 1.0)
+
+
+def equalize_by(voice: Tensor | None, waveform: Tensor, sample_rate: int) -> Tensor:
+    """As `equalize`, by the long-term spectrum of a voice; if that is None, by what is heard in the waveform itself."""
+    return equalize(waveform, long_term_spectrum([waveform], sample_rate) if voice is None else voice)

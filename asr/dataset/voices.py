@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from asr.audio import load
-from asr.audio.equalization import equalize, long_term_spectrum
+from asr.audio.equalization import equalize_by, long_term_spectrum
 from asr.dataset.manifest import Manifest
 from asr.errors import AudioError
 
@@ -43,8 +43,8 @@ class Voices:
 
     def equalized(self, waveform: Tensor, speaker: str | None) -> Tensor:
         """A waveform (samples,) as if its speaker were any; of an unknown one, by what is heard in it."""
-        spectrum = self._spectra.get(speaker) if speaker is not None else None
-        return equalize(waveform, long_term_spectrum([waveform], self.sample_rate) if spectrum is None else spectrum)
+        voice = self._spectra.get(speaker) if speaker is not None else None
+        return equalize_by(voice, waveform, self.sample_rate)
 
 
 def _spread(indices: list[int], durations: np.ndarray) -> list[int]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from asr.audio.equalization import equalize, long_term_spectrum
+from asr.audio.equalization import equalize_by, long_term_spectrum
 from asr.audio.load import info, load
 from asr.config import Precision
 from asr.decoding.decoder import LM_FOLDER, DecodingOptions, build_decoder, describe
@@ -107,10 +107,7 @@ class Recognizer:
                 to know; None is that each is by somebody else, who is known by it alone.
         """
         if self.equalizes:
-            rate = self.sample_rate
-            waveforms = [
-                equalize(each, long_term_spectrum([each], rate) if voice is None else voice) for each in waveforms
-            ]
+            waveforms = [equalize_by(voice, waveform, self.sample_rate) for waveform in waveforms]
         return self.read(*self.log_probs(waveforms)) if waveforms else []
 
     def voice(self, paths: Iterable[Path | str]) -> Tensor:

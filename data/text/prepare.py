@@ -1,13 +1,13 @@
 """Write English books as sentences, a line each, for language models. See README.md beside this file."""
 
-import gzip
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from asr.dataset.corpus import VARIABLE, Corpus, locate, parser, report
-from asr.errors import CorpusError
+from asr.errors import CorpusError, LanguageModelError
+from asr.lm.files import read_bytes, write_bytes
 
 HERE = Path(__file__).resolve().parent
 CORPUS = Corpus(name="text", marker="austen-emma.txt.gz", archives=())
@@ -37,8 +37,8 @@ def sentences(book: str) -> Iterator[str]:
 def read(path: Path) -> str:
     """A book; the older ones are not in UTF-8."""
     try:
-        raw = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError) as error:
+        raw = read_bytes(path)
+    except LanguageModelError as error:
         raise CorpusError(f"{path}: cannot be read ({error}); get a fresh copy") from None
     try:
         return raw.decode("utf-8")
@@ -50,9 +50,7 @@ def prepare(source: Path, out: Path) -> None:
     """Write the sentences of all books, whole or not at all."""
     books = {path: list(sentences(read(path))) for path in sorted(source.glob("*.txt.gz"))}
     lines = [sentence for book in books.values() for sentence in book]
-    part = out / f"{BOOKS}.part"
-    part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    part.replace(out / BOOKS)
+    write_bytes(out / BOOKS, (f"{line}\n".encode() for line in lines))
     words = sum(len(line.split()) for line in lines)
     print(f"{out / BOOKS}: {len(books)} books, {len(lines)} sentences, {words} words")
 

@@ -54,6 +54,17 @@ def test_a_damaged_book_is_named(tmp_path: Path) -> None:
         text.prepare(tmp_path, tmp_path)
 
 
+def test_so_is_one_with_a_wrong_byte_and_a_folder_is_made(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(BOOK.encode()))
+    (tmp_path / "a.txt.gz").write_bytes(packed)
+    text.prepare(tmp_path, tmp_path / "new")
+    assert (tmp_path / "new/books.txt").is_file()
+    packed[12] ^= 0xFF
+    (tmp_path / "a.txt.gz").write_bytes(packed)
+    with pytest.raises(CorpusError, match=r"a\.txt\.gz: cannot be read"):
+        text.prepare(tmp_path, tmp_path)
+
+
 def test_without_books_it_says_where_it_looked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
