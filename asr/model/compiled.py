@@ -31,12 +31,13 @@ class Cell:
 
     Functions for a step take its number, that of the direction, what was just multiplied, and arrays; those for all
     steps take the `functions` of a kernel, weights packed for it, the direction, an array for products, and the same.
-    Arrays of the direction: `bias`, b_hh (gates * units,); `state` (batch, units); `hidden` (batch, width), dtype, and
-    `now` (batch, width), dtype, the gradient of this step's products, which are what is multiplied. Arrays of all:
-    `sizes` (batch,); `output` (batch, frames, directions * units), dtype; `gates` (batch, frames, directions,
-    gates * units), dtype, which come in as W_ih x + b_ih and are left after their nonlinearities; `kept` (batch,
-    frames, directions, kept * units); `outer`, the gradient of `output`; and the gradients of W_ih x and, if they
-    differ, of W_hh h, shaped like `gates`. A sequence that has ended gives zeros.
+    Arrays of the direction: `bias` (gates * units,), b_ih + b_hh, but b_hh where `gradients` is 2; `state` (batch,
+    units); `hidden` (batch, width), dtype, and `now` (batch, width), dtype, the gradient of this step's products, which
+    are what is multiplied. Arrays of all: `sizes` (batch,); `output` (batch, frames, directions * units), dtype;
+    `gates` (batch, frames, directions, gates * units), dtype, which come in as W_ih x, and b_ih if `bias` is without,
+    and are left after their nonlinearities; `kept` (batch, frames, directions, kept * units); `outer`, the gradient of
+    `output`; and the gradients of W_ih x and, if they differ, of W_hh h, shaped like `gates`. A sequence that has ended
+    gives zeros.
 
     Attributes:
         gates: sums of W_ih x + b_ih + W_hh h + b_hh in a step, in PyTorch's order.
@@ -89,17 +90,22 @@ class _Layer(torch.autograd.Function):
         flat = frames.to(dtype).flatten(0, 1)
         input_weight = _stacked(weights[0::4], dtype).flatten(0, 1)
         recurrent_weight = _stacked(weights[1::4], dtype)
-        gates = torch.addmm(torch.cat(weights[2::4]).to(dtype), flat, input_weight.t())
+        input_bias, bias = torch.cat(weights[2::4]), torch.stack(weights[3::4])
+        if cell.gradients == 1:  # both biases act alike; adding them here spares a pass over all gates
+            bias = bias + input_bias.view_as(bias)
+            gates = torch.mm(flat, input_weight.t())
+        else:
+            gates = torch.addmm(input_bias.to(dtype), flat, input_weight.t())
         gates = gates.view(batch, steps, directions, cell.gates * units)
         output = torch.empty(batch, steps, directions * units, dtype=dtype)
         kept = np.empty((batch, steps, directions, cell.kept * units), np.float32)
         hidden = _rows(recurrent_weight, batch)
         state = np.zeros((directions, batch, units), np.float32)
-        bias, sizes = torch.stack(weights[3::4]).numpy(), lengths.numpy()
+        sizes = lengths.numpy()
         everything = memory(output), memory(gates), kept
 
         def arrays(direction: int) -> tuple[NDArray[Any], ...]:
-            return bias[direction], sizes, state[direction], memory(hidden[direction]), *everything
+            return memory(bias[direction]), sizes, state[direction], memory(hidden[direction]), *everything
 
         _recur(cell.forward, cell.step_forward, range(steps), hidden, recurrent_weight, arrays)
         ctx.save_for_backward(flat, gates, output, input_weight, recurrent_weight)
@@ -127,14 +133,15 @@ class _Layer(torch.autograd.Function):
         of_frames = torch.mm(of_inputs, input_weight).view(batch, steps, -1)
         of_input_weight = torch.mm(of_inputs.t(), flat)
         before = _before(output, directions).flatten(0, 1)
+        of_biases = [_sum(one.view(batch * steps, -1)).chunk(directions) for one in gradients]
         of_weights = zip(
             of_input_weight.float().chunk(directions),
             [
                 torch.mm(own.t(), hidden).float()
                 for own, hidden in zip(of_products.chunk(directions, 1), before.chunk(directions, 1), strict=True)
             ],
-            _sum(of_inputs).chunk(directions),
-            _sum(of_products).chunk(directions),
+            of_biases[0],
+            of_biases[-1],
             strict=True,
         )
         return None, None, of_frames.to(ctx.inputs_dtype), None, *itertools.chain.from_iterable(of_weights)

@@ -43,8 +43,13 @@ class Kernel:
     def pack(self, weights: Tensor) -> NDArray[Any]:
         """Weights (outputs, inputs) in bf16 as processors take them, pairs of inputs: (width / 2, outputs, 2)."""
         outputs, inputs = weights.shape
-        padded = torch.nn.functional.pad(weights, (0, self.width(inputs) - inputs))
-        return memory(padded.reshape(outputs, -1, 2).transpose(0, 1).contiguous())
+        if inputs % 2:
+            weights = torch.nn.functional.pad(weights, (0, 1))
+        if (
+            weights.is_contiguous()
+        ):  # pairs are numbers of twice the size: transposing those is up to five times as fast
+            return memory(weights.view(torch.int32).t().contiguous().view(torch.bfloat16).view(-1, outputs, 2))
+        return memory(weights.reshape(outputs, -1, 2).transpose(0, 1).contiguous())
 
     def width(self, inputs: int) -> int:
         """Columns that rows must have: an even number. One beyond `inputs` is zero."""
