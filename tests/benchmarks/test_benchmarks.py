@@ -1,10 +1,12 @@
 """Every benchmark runs, at sizes that take seconds, and compares like with like."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import ablation
 import an4
 import decoding
 import epoch
@@ -22,7 +24,8 @@ import transcription
 from harness import Report
 from training import Packed, Shape, SpeechBrain
 
-from asr.dataset import Manifest
+from asr.config import load_recipe
+from asr.dataset import Manifest, Utterance
 from asr.decoding import greedy
 from asr.model import Model, Recurrence
 from asr.text import CharTokenizer
@@ -190,3 +193,40 @@ def test_unknown_part_is_refused() -> None:
     done = subprocess.run([sys.executable, BENCHMARKS, "no-such"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "no such part: no-such; choose among train-step, train-epoch" in done.stderr
+
+
+def test_rows_of_the_ablation_are_recipes() -> None:
+    base, *others = (load_recipe(ablation.recipe_of(row), sets.split()) for row, sets in ablation.ROWS.items())
+    assert all(other != base for other in others)
+    assert ablation.recipe_of("gru").name == "gru.toml"
+
+
+def test_ablation_scores_voices_that_it_does_not_train_on() -> None:
+    training = [
+        Utterance(audio_filepath=Path("a.wav"), duration=1.0, text="a", speaker=f"s{number % 25}", id=f"u{number}")
+        for number in range(100)
+    ]
+    dev = [Utterance(audio_filepath=Path("b.wav"), duration=1.0, text="b", speaker="dev", id="d")]
+    rest, scored = ablation.split(training, dev)
+    assert (len(rest), len(scored)) == (60, 41)
+    assert not {each.speaker for each in rest} & {each.speaker for each in scored}
+
+
+def test_ablation_tells_better_from_worse(tmp_path: Path) -> None:
+    for row, errors in (("base", (2, 3)), ("dropout 0", (4, 5)), ("joined", (1, 1)), ("level", (3, 2))):
+        for seed in range(2):
+            run = ablation.folder(row, seed, tmp_path)
+            run.mkdir(parents=True)
+            lines = [{"id": str(number), "words": 9, "errors": errors[(number + seed) % 2]} for number in range(40)]
+            (run / "hypotheses.jsonl").write_text("\n".join(map(json.dumps, lines)))
+            (run / "history.jsonl").write_text('{"seconds": 90.0, "clipped_share": 0.25, "dev_loss": 1.5}')
+    base = ablation.system("base", 2, tmp_path)
+    assert base
+    assert ablation.system("rnn", 2, tmp_path) is None
+    told = {}
+    for row in ("dropout 0", "joined", "level"):
+        other = ablation.system(row, 2, tmp_path)
+        assert other
+        told[row] = ablation.line(row, other, base, tmp_path)
+    assert told["joined"][1:6] == ["11.11", "11.11, 11.11", "1.500", "1.5", "25.0 %"]
+    assert [told[row][-1] for row in told] == ["worse", "better", "not shown"]
