@@ -46,7 +46,7 @@ class SpecAugment(nn.Module):
 
 def _masks(count: int, widest: Tensor, lengths: Tensor, size: int) -> Tensor:
     """Union of `count` random intervals in 0..lengths, each at most `widest` wide; bool, shape (batch, size)."""
-    draws = torch.rand(2, len(lengths), count).to(lengths.device)
+    draws = torch.rand(2, len(lengths), count).to(lengths.device, non_blocking=True)
     widest, room = widest[:, None], lengths[:, None]
     # minimum, as a draw just below 1, times n + 1, may round up to n + 1
     widths = (draws[0] * (widest + 1)).long().minimum(widest)

@@ -46,10 +46,10 @@ class Warp(nn.Module):
             return features
         if self.config.vocal_tract:
             factors = 1 + self.config.vocal_tract * (2 * torch.rand(len(features)) - 1)
-            positions = warped_bins(self.edges_hz, self.top_hz, factors).to(features.device)
+            positions = warped_bins(self.edges_hz, self.top_hz, factors).to(features.device, non_blocking=True)
             features = _between(features, positions, dim=2)
         if self.config.time_warp_frames:
-            draws = torch.rand(2, len(features)).to(features.device)
+            draws = torch.rand(2, len(features)).to(features.device, non_blocking=True)
             positions = warped_frames(lengths, features.shape[1], self.config.time_warp_frames, draws)
             features = _between(features, positions, dim=1)
         return features

@@ -5,8 +5,8 @@ read or of threads that compute, nor on where an interrupted epoch went on. No g
 """
 
 import signal
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -78,21 +78,21 @@ class Batch:
     texts: tuple[str, ...]
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on a device; from pinned memory, the copy overlaps with computation."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        """Waveforms and tokens on a device; from pinned memory, the copy overlaps with computation.
+
+        Lengths stay on the CPU: CTC reads them there, and would have to wait for a GPU.
+        """
+        waveforms, tokens = (each.to(device, non_blocking=True) for each in (self.waveforms, self.tokens))
+        return replace(self, waveforms=waveforms, tokens=tokens)
 
     def pin_memory(self) -> "Batch":
         """The same batch in memory that a GPU reads directly; `DataLoader` calls this."""
-        return self._each(Tensor.pin_memory)
-
-    def _each(self, move: Callable[[Tensor], Tensor]) -> "Batch":
-        return Batch(
-            waveforms=move(self.waveforms),
-            lengths=move(self.lengths),
-            tokens=move(self.tokens),
-            token_lengths=move(self.token_lengths),
-            ids=self.ids,
-            texts=self.texts,
+        return replace(
+            self,
+            waveforms=self.waveforms.pin_memory(),
+            lengths=self.lengths.pin_memory(),
+            tokens=self.tokens.pin_memory(),
+            token_lengths=self.token_lengths.pin_memory(),
         )
 
 

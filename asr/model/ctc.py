@@ -50,17 +50,18 @@ class Model(nn.Module):
 
         Args:
             waveforms: (batch, samples) in [-1, 1], padded at the end.
-            lengths: (batch,) valid samples.
+            lengths: (batch,) valid samples, perhaps on the CPU, where CTC on a GPU can read them without waiting.
             augment: changes the features during training, each view by itself.
             views: how many times each utterance is augmented and read; the batch is repeated as a whole.
             warp: changes the features before that, so that frames of the views stay comparable.
 
         Returns:
             log_probs (views * batch, frames, tokens), float32 natural logs that sum to one in each frame, and their
-            lengths (views * batch,). Output frame t is centred on t * frame_seconds. In training mode these are
-            followed by the log_probs after each of the intermediate layers.
+            lengths (views * batch,), where those given are. Output frame t is centred on t * frame_seconds. In
+            training mode these are followed by the log_probs after each of the intermediate layers.
         """
-        features, lengths = self.features(waveforms, lengths)
+        frame_lengths = self.subsampling.frame_lengths(self.features.frame_lengths(lengths)).repeat(views)
+        features, lengths = self.features(waveforms, lengths.to(waveforms.device, non_blocking=True))
         if warp is not None:
             features = warp(features, lengths)
         if views > 1:
@@ -69,7 +70,7 @@ class Model(nn.Module):
             features = augment(features, lengths)
         frames, lengths = self.subsampling(features, lengths)
         encoded, intermediate = self.encode(frames, lengths)
-        return (self._read(encoded), lengths, *(intermediate if self.training else ()))
+        return (self._read(encoded), frame_lengths, *(intermediate if self.training else ()))
 
     def encode(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Frames of the subsampling encoded, both (batch, frames, units), lengths (batch,).
@@ -102,17 +103,18 @@ def ctc_losses(log_probs: Tensor, lengths: Tensor, tokens: Tensor, token_lengths
 
     Args:
         log_probs: (batch, frames, vocabulary) natural logs.
-        lengths: (batch,) valid frames.
+        lengths: (batch,) valid frames, which on a GPU would have to be waited for; so rather on the CPU.
         tokens: (batch, tokens) transcripts, padded.
-        token_lengths: (batch,) tokens of each transcript.
+        token_lengths: (batch,) tokens of each transcript, as `lengths`.
 
     Returns:
         losses (batch,) in nats, 0 where no alignment exists, and alignable (batch,), False there: a transcript needs
         a frame for each token and one blank between equal neighbours.
     """
+    frames, counts = (each.to(tokens.device, non_blocking=True) for each in (lengths, token_lengths))
     position = torch.arange(tokens.shape[1] - 1, device=tokens.device) + 1
-    repeats = ((tokens[:, 1:] == tokens[:, :-1]) & (position < token_lengths[:, None])).sum(dim=1)
-    alignable = lengths >= token_lengths + repeats
+    repeats = ((tokens[:, 1:] == tokens[:, :-1]) & (position < counts[:, None])).sum(dim=1)
+    alignable = frames >= counts + repeats
     losses = nn.functional.ctc_loss(
         log_probs.transpose(0, 1), tokens, lengths, token_lengths, blank=0, reduction="none", zero_infinity=True
     )

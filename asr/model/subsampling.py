@@ -57,6 +57,10 @@ class Subsampling(nn.Module):
         frames = nn.functional.linear(image.permute(0, 2, 3, 1).flatten(2), weight, self.projection.bias)
         return frames, lengths
 
+    def frame_lengths(self, lengths: Tensor) -> Tensor:
+        """Lengths of features to lengths of output frames, any shape."""
+        return _strided(lengths, self.factor)
+
 
 def valid_frames(lengths: Tensor, frames: int) -> Tensor:
     """True where a frame lies within its sequence; (batch,) lengths give (batch, frames)."""

@@ -164,12 +164,13 @@ class LanguageTask:
         counted = torch.arange(costs.shape[1], device=costs.device) < batch.lengths[:, None]
         sums = torch.where(counted, costs, 0.0).sum(dim=1)
         tokens = batch.lengths.sum()
-        finite = sums.isfinite().tolist()
+        non_finite = ~sums.isfinite()
         return Objective(
             loss=sums.sum() / tokens,
-            tokens=int(tokens),
-            unalignable=(),
-            non_finite=tuple(name for name, is_finite in zip(batch.ids, finite, strict=True) if not is_finite),
+            tokens=tokens,
+            ids=batch.ids,
+            unalignable=torch.zeros_like(non_finite),
+            non_finite=non_finite,
         )
 
     def evaluate(self, model: RnnNetwork, device: torch.device, epoch: int) -> DevScore:

@@ -1,6 +1,7 @@
 """What a training step minimises: CTC, and what regularises it."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -23,15 +24,48 @@ class Objective:
 
     loss: Tensor
     """(): nats per token, over the utterances that are neither unalignable nor non-finite."""
-    tokens: int
-    """Tokens of those utterances."""
-    unalignable: tuple[str, ...]
-    """Utterances with fewer frames than CTC needs; they move nothing."""
-    non_finite: tuple[str, ...]
-    """Utterances whose loss is infinite or not a number."""
+    tokens: Tensor
+    """(): tokens of those utterances."""
+    ids: tuple[str, ...]
+    """The utterances."""
+    unalignable: Tensor
+    """(batch,): which utterances have fewer frames than CTC needs; they move nothing."""
+    non_finite: Tensor
+    """(batch,): which utterances have a loss that is infinite or not a number."""
     parts: Mapping[str, Tensor] = field(default_factory=dict)
     """What the loss is the weighted sum of, detached, each (): `ctc`, and of `intermediate`, `consistency` and
     `confidence` those that are on; nats per token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An `Objective` as numbers and names."""
+
+    loss: float
+    tokens: int
+    unalignable: tuple[str, ...]
+    non_finite: tuple[str, ...]
+
+
+def read_outcomes(targets: Sequence[Objective], norm: Tensor) -> tuple[list[Outcome], float]:
+    """What the batches of a step came to, and the norm of its gradient, ().
+
+    All is read at once: each reading makes the host of a GPU wait for what it has asked for, so a step ends with one.
+    """
+    tensors = [norm]
+    for target in targets:
+        tensors += [target.loss.detach(), target.tokens, target.unalignable, target.non_finite]
+    numbers = torch.cat([each.reshape(-1).double() for each in tensors]).tolist()
+    length, *numbers = numbers
+    outcomes = []
+    for target in targets:
+        batch = len(target.ids)
+        (loss, tokens), flags, numbers = numbers[:2], numbers[2 : 2 + 2 * batch], numbers[2 + 2 * batch :]
+        unalignable, non_finite = (
+            tuple(itertools.compress(target.ids, chosen)) for chosen in (flags[:batch], flags[batch:])
+        )
+        outcomes.append(Outcome(loss, int(tokens), unalignable, non_finite))
+    return outcomes, length
 
 
 def spec_augment(recipe: Recipe) -> SpecAugment:
@@ -53,17 +87,18 @@ def objective(
     Args:
         model: a `Model` in training mode, perhaps wrapped for mixed precision or many processes. Its label prior is
             moved towards this batch, if the prior is on; of many processes, the first one's holds.
-        batch: waveforms and transcripts, on the model's device.
+        batch: waveforms and transcripts; those on the model's device, their lengths perhaps on the CPU.
         augment: changes the features of each view by itself, or None.
         config: which parts, and their weights.
         warp: changes the features of all views alike, before, or None.
     """
     views = 2 if config.consistency else 1
-    log_probs, lengths, *intermediate = model(batch.waveforms, batch.lengths, augment, views, warp)
+    log_probs, frames, *intermediate = model(batch.waveforms, batch.lengths, augment, views, warp)
+    lengths = frames.to(log_probs.device, non_blocking=True)
     tokens, token_lengths = batch.tokens.repeat(views, 1), batch.token_lengths.repeat(views)
 
     def ctc(log_probs: Tensor) -> tuple[Tensor, Tensor]:
-        return ctc_losses(log_probs, lengths, tokens, token_lengths)
+        return ctc_losses(log_probs, frames, tokens, token_lengths)
 
     if config.label_prior:
         prior = _label_prior(model)
@@ -130,16 +165,17 @@ def _combine(parts: Mapping[str, tuple[float, Tensor]], alignable: Tensor, batch
     losses = torch.stack([weight * per_utterance[name] for name, (weight, _) in parts.items()]).sum(dim=0)
     finite = losses.isfinite()
     counted = alignable & finite
-    tokens = torch.where(counted, batch.token_lengths, 0).sum()
+    tokens = torch.where(counted, batch.token_lengths.to(losses.device, non_blocking=True), 0).sum()
 
     def per_token(losses: Tensor) -> Tensor:
         return torch.where(counted, losses, 0.0).sum() / tokens.clamp(min=1)
 
     return Objective(
         loss=per_token(losses),
-        tokens=int(tokens),
-        unalignable=_names(batch, ~alignable),
-        non_finite=_names(batch, ~finite),
+        tokens=tokens,
+        ids=batch.ids,
+        unalignable=~alignable,
+        non_finite=~finite,
         parts={name: per_token(each.detach()) for name, each in per_utterance.items()},
     )
 
@@ -155,7 +191,3 @@ def _move_prior(prior: Tensor, log_probs: Tensor, lengths: Tensor) -> None:
     valid = valid_frames(lengths, log_probs.shape[1])
     mean = torch.where(valid[..., None], log_probs, -torch.inf).exp().sum(dim=(0, 1)) / valid.sum().clamp(min=1)
     prior.lerp_(torch.where(valid.any(), mean, prior), 1 - PRIOR_DECAY)
-
-
-def _names(batch: Batch, chosen: Tensor) -> tuple[str, ...]:
-    return tuple(name for name, is_chosen in zip(batch.ids, chosen.tolist(), strict=True) if is_chosen)

@@ -19,6 +19,7 @@ from asr.model.precision import choose_precision
 from asr.training.averaging import Candidates
 from asr.training.interruption import Interruption
 from asr.training.meter import StepMeter
+from asr.training.objective import read_outcomes
 from asr.training.progress import TrainingProgress
 from asr.training.schedule import learning_rate
 from asr.training.state import AveragedModel, Position, TrainingState
@@ -112,17 +113,19 @@ class Trainer(Generic[ModelT, BatchT]):
     def _step(self, group: list[BatchT], share: float, meter: StepMeter) -> bool:
         """One optimizer step over a group of batches; False if it was skipped, for something was not finite."""
         state = self.state
-        non_finite: list[str] = []
+        targets = []
         for number, batch in enumerate(group, start=1):
             last = number == len(group)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
                 target = self.task.objective(self.model, batch)
                 self.accelerator.backward(target.loss / len(group))
-            non_finite += target.non_finite
-            for name in target.unalignable:
+            targets.append(target)
+        clipped = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        outcomes, norm = read_outcomes(targets, clipped)
+        for outcome, target in zip(outcomes, targets, strict=True):
+            for name in outcome.unalignable:
                 state.position.unalignable[name] = state.position.unalignable.get(name, 0) + 1
-            meter.add_loss(target.loss.item(), target.tokens, target.parts)
-        norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm))
+            meter.add_loss(outcome.loss, outcome.tokens, target.parts)
         finite = math.isfinite(norm)
         if finite:
             rate = learning_rate(state.position.step, share, self.config)
@@ -132,7 +135,8 @@ class Trainer(Generic[ModelT, BatchT]):
         else:
             state.position.skipped_steps += 1
             state.position.skipped_in_a_row += 1
-            names = non_finite or [name for batch in group for name in batch.ids]
+            names = [name for outcome in outcomes for name in outcome.non_finite]
+            names = names or [name for batch in group for name in batch.ids]
             self.progress.say(f"step skipped, its gradient is not finite; utterances: {', '.join(names)}")
         state.optimizer.zero_grad(set_to_none=True)
         return finite

@@ -37,7 +37,7 @@ def validate(model: Model, batches: Iterable[Batch], tokenizer: Tokenizer, devic
         log_probs, lengths = model.log_probs(batch.waveforms, batch.lengths)
         losses, alignable = ctc_losses(log_probs, lengths, batch.tokens, batch.token_lengths)
         loss += float(losses.sum())
-        tokens += float(batch.token_lengths[alignable].sum())
+        tokens += float(batch.token_lengths[alignable.cpu()].sum())
         references += batch.texts
         hypotheses += [found.text for found in greedy(log_probs, lengths, tokenizer, model.frame_seconds)]
         ids += batch.ids

@@ -57,7 +57,7 @@ def measure(shape: Shape, given: Batch, rounds: int = ROUNDS) -> Speeds:
     model = Model(FeatureConfig(), shape.config(), VOCABULARY).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
     with torch.no_grad():
-        frames, lengths = model.subsampling(*model.features(given.waveforms, given.lengths))
+        frames, lengths = model.subsampling(*model.features(given.waveforms, given.lengths.to(device)))
     kind = {"lstm": nn.LSTM, "gru": nn.GRU}[shape.cell]
     bare = kind(frames.shape[2], shape.units, shape.layers, batch_first=True, bidirectional=True).to(device)
 

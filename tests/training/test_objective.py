@@ -1,16 +1,26 @@
 """The objective on a world of one frame a sample, where the model is a table of logits."""
 
+import dataclasses
 import itertools
 import math
 
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from asr.config import ObjectiveConfig, Recipe
+from asr.audio import SpecAugment, Warp
+from asr.config import AugmentConfig, FeatureConfig, ModelConfig, ObjectiveConfig, Recipe
 from asr.dataset import Batch
-from asr.model import ctc_losses
-from asr.training.objective import confidence_losses, consistency_losses, objective, spec_augment
+from asr.model import Model, ctc_losses, recurrence
+from asr.training.objective import (
+    Objective,
+    confidence_losses,
+    consistency_losses,
+    objective,
+    read_outcomes,
+    spec_augment,
+)
 
 CTC = ObjectiveConfig()
 
@@ -39,6 +49,12 @@ def batch(tokens: list[list[int]]) -> Batch:
     return Batch(waveforms, torch.ones(len(tokens), dtype=torch.long), padded, lengths, names, names)
 
 
+def told(target: Objective) -> tuple[int, tuple[str, ...], tuple[str, ...]]:
+    """Tokens that count, and who cannot be aligned or is not finite."""
+    [outcome], _ = read_outcomes([target], torch.zeros(()))
+    return outcome.tokens, outcome.unalignable, outcome.non_finite
+
+
 def test_is_the_mean_over_tokens_as_pytorch_computes_each():
     torch.manual_seed(0)
     model = Table(torch.randn(2, 6, 4), torch.tensor([6, 5]))
@@ -47,7 +63,7 @@ def test_is_the_mean_over_tokens_as_pytorch_computes_each():
     first = nn.functional.ctc_loss(log_probs[0], torch.tensor([1, 2, 3]), (6,), (3,), reduction="sum")
     second = nn.functional.ctc_loss(log_probs[1, :5], torch.tensor([2, 2]), (5,), (2,), reduction="sum")
     assert target.loss.item() == pytest.approx((first + second).item() / 5, rel=1e-5)
-    assert (target.tokens, target.unalignable, target.non_finite) == (5, (), ())
+    assert told(target) == (5, (), ())
 
 
 def test_unalignable_and_non_finite_utterances_are_named_and_do_not_count():
@@ -58,7 +74,7 @@ def test_unalignable_and_non_finite_utterances_are_named_and_do_not_count():
     target = objective(model, batch([[1], [1, 1, 1], [2]]), None, CTC)
     alone = objective(Table(logits[:1], torch.tensor([3])), batch([[1]]), None, CTC)
     assert target.loss.item() == pytest.approx(alone.loss.item())
-    assert (target.tokens, target.unalignable, target.non_finite) == (1, ("u1",), ("u2",))
+    assert told(target) == (1, ("u1",), ("u2",))
 
 
 def test_nothing_alignable_is_a_loss_of_zero():
@@ -156,7 +172,7 @@ def test_equal_views_are_consistent_and_cost_what_one_costs():
     once = objective(Table(logits, lengths), of, None, CTC)
     assert twice.parts["consistency"].item() == pytest.approx(0.0, abs=1e-6)
     assert twice.loss.item() == pytest.approx(once.loss.item(), rel=1e-6)
-    assert (twice.tokens, twice.unalignable) == (once.tokens, once.unalignable)
+    assert told(twice) == told(once)
 
 
 def test_two_views_are_weighed_as_in_the_paper():
@@ -176,7 +192,7 @@ def test_utterances_that_cannot_be_aligned_are_named_once_and_do_not_count_in_an
     target = objective(Table(logits.flatten(0, 1), torch.tensor([3, 3])), batch([[1], [1, 1, 1]]), None, config)
     alone = objective(Table(logits[:, 0], torch.tensor([3])), batch([[1]]), None, config)
     assert target.loss.item() == pytest.approx(alone.loss.item())
-    assert (target.tokens, target.unalignable, target.non_finite) == (1, ("u1",), ())
+    assert told(target) == (1, ("u1",), ())
 
 
 def test_intermediate_losses_share_the_loss_with_the_last():
@@ -245,6 +261,47 @@ def test_confidence_penalty_is_log_tokens_minus_entropy():
     half = torch.tensor([0.5, 0.5, 1e-30, 1e-30]).expand(1, 3, 4)
     found = confidence_losses(torch.cat((uniform, certain, half)).log(), torch.tensor([3, 2, 3]))
     assert found.tolist() == pytest.approx([0.0, 2 * math.log(4), 3 * math.log(2)], abs=1e-6)
+
+
+def test_outcomes_of_several_batches_are_read_together_and_told_apart():
+    torch.manual_seed(0)
+    first = objective(Table(torch.randn(2, 3, 4), torch.tensor([3, 3])), batch([[1], [1, 1, 1]]), None, CTC)
+    second = objective(Table(torch.randn(1, 6, 4), torch.tensor([6])), batch([[1, 2, 3]]), None, CTC)
+    outcomes, norm = read_outcomes([first, second], torch.tensor(2.5))
+    assert norm == 2.5
+    assert [outcome.loss for outcome in outcomes] == [first.loss.item(), second.loss.item()]
+    assert [outcome.tokens for outcome in outcomes] == [1, 3]
+    assert [outcome.unalignable for outcome in outcomes] == [("u1",), ()]
+    assert [outcome.non_finite for outcome in outcomes] == [(), ()]
+
+
+class Unread(TorchDispatchMode):
+    """Fails where a number is read out of a tensor: there the host of a GPU would have to wait."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert func not in {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default}, func
+        return func(*args, **(kwargs or {}))
+
+
+def test_nothing_is_read_out_of_a_tensor_until_all_of_a_step_was_asked_for(monkeypatch):
+    def fail(tensor):
+        pytest.fail("a list was made of a tensor")
+
+    monkeypatch.setattr(recurrence, "_trains_on_cpu", lambda frames: False)  # as on a GPU
+    augment = AugmentConfig(vocal_tract=0.1, time_warp_frames=20)
+    layers = ModelConfig(units=8, intermediate_layers=(2,), self_conditioned=True)
+    model, of = Model(FeatureConfig(), layers, 5).train(), batch([[1, 2, 3], [2, 2]])
+    of = dataclasses.replace(of, waveforms=torch.randn(2, 16000), lengths=torch.tensor([16000, 12000]))
+    masks, warp = SpecAugment(augment).train(), Warp(augment, FeatureConfig()).train()
+    everything = ObjectiveConfig(consistency=0.2, **SINGLE_VIEW)
+    with Unread(), monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "tolist", fail)
+        target = objective(model, of, masks, everything, warp)
+        target.loss.backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+    [outcome], length = read_outcomes([target], norm)
+    assert outcome.tokens == 5
+    assert length > 0
 
 
 def test_views_of_consistency_are_masked_more_in_time():
