@@ -198,7 +198,8 @@ def test_unknown_part_is_refused() -> None:
 def test_rows_of_the_ablation_are_recipes() -> None:
     base, *others = (load_recipe(ablation.recipe_of(row), sets.split()) for row, sets in ablation.ROWS.items())
     assert all(other != base for other in others)
-    assert ablation.recipe_of("gru").name == "gru.toml"
+    assert ablation.recipe_of("gru, rate 1e-3").name == "gru.toml"
+    assert ablation.recipe_of("speeds, wide").name == "lstm.toml"
 
 
 def test_ablation_scores_voices_that_it_does_not_train_on() -> None:
