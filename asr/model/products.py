@@ -45,9 +45,8 @@ class Kernel:
         outputs, inputs = weights.shape
         if inputs % 2:
             weights = torch.nn.functional.pad(weights, (0, 1))
-        if (
-            weights.is_contiguous()
-        ):  # pairs are numbers of twice the size: transposing those is up to five times as fast
+        if weights.is_contiguous():
+            # pairs are numbers of twice the size, and transposing those is up to five times as fast
             return memory(weights.view(torch.int32).t().contiguous().view(torch.bfloat16).view(-1, outputs, 2))
         return memory(weights.reshape(outputs, -1, 2).transpose(0, 1).contiguous())
 

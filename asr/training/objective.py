@@ -55,8 +55,8 @@ def read_outcomes(targets: Sequence[Objective], norm: Tensor) -> tuple[list[Outc
     tensors = [norm]
     for target in targets:
         tensors += [target.loss.detach(), target.tokens, target.unalignable, target.non_finite]
-    numbers = torch.cat([each.reshape(-1).double() for each in tensors]).tolist()
-    length, *numbers = numbers
+    # float32, as not every device has more; it holds losses as they are, and counts of tokens below 16 million
+    length, *numbers = torch.cat([each.reshape(-1).float() for each in tensors]).tolist()
     outcomes = []
     for target in targets:
         batch = len(target.ids)
