@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from asr.console import note, show
-from asr.errors import ConfigError, LanguageModelError
+from asr.errors import ConfigError
 from asr.options import Changes, Overwrite, Resume, group, register
 from asr.runs import goes_on
 
@@ -23,6 +23,9 @@ Recipe = Annotated[
     ),
 ]
 
+ORDERS = {"word": 3, "character": 8}
+"""N-grams of so many are counted without being asked: eight characters are a word or two."""
+
 app = group("Train and judge language models.", "asr lm train data/an4/train.jsonl --out lm")
 
 
@@ -30,7 +33,12 @@ app = group("Train and judge language models.", "asr lm train data/an4/train.jso
 def train(
     texts: Texts,
     out: Annotated[Path, typer.Option(help="Folder to write.")],
-    order: Annotated[int, typer.Option(min=1, max=9, help="Words in the longest n-grams.")] = 3,
+    order: Annotated[
+        int | None, typer.Option(min=1, max=12, help="Words in the longest n-grams.", show_default="3; of characters 8")
+    ] = None,
+    characters: Annotated[
+        bool, typer.Option("--characters", help="Count characters, not words: it can spell words that no text holds.")
+    ] = False,
     prune: Annotated[
         str, typer.Option(help="For each order, leave out n-grams that occur so often or less, e.g. 0,0,1.")
     ] = "0",
@@ -43,8 +51,16 @@ def train(
     from asr import lm
     from asr.lm.kneser_ney import FALLBACK
     from asr.lm.load import MODEL_FILE
+    from asr.lm.units import Unit
 
-    model = lm.train(_read(texts, recipe), order, _thresholds(prune), FALLBACK if discount_fallback else None)
+    unit: Unit = "character" if characters else "word"
+    model = lm.train(
+        _read(texts, recipe),
+        order or ORDERS[unit],
+        _thresholds(prune),
+        FALLBACK if discount_fallback else None,
+        unit,
+    )
     model.save(out / MODEL_FILE)
     show("\n".join(f"{size}-grams  {count:,}" for size, count in enumerate(model.counts, start=1)))
     note(f"language model: {out}")
@@ -87,19 +103,22 @@ def perplexity(
     recipe: Recipe = None,
 ) -> None:
     """Say how well a language model foretells texts: the lower its perplexity, the better."""
-    from asr.lm import load, load_recurrent, perplexity
+    from asr.lm import RnnModel, load, load_recurrent, perplexity
     from asr.lm.load import MODEL_FILE, recurrent_folder
 
     is_recurrent = recurrent_folder(lm) is not None and not (lm / MODEL_FILE).exists()
-    result = perplexity(load_recurrent(lm) if is_recurrent else load(lm), _read(texts, recipe))
+    model = load_recurrent(lm) if is_recurrent else load(lm)
+    result = perplexity(model, _read(texts, recipe))
+    counted = "words" if isinstance(model, RnnModel) else f"{model.unit}s"
     facts = {
         "perplexity": f"{result.perplexity:.2f}",
-        "of known words": f"{result.perplexity_known:.2f}",
-        "words": f"{result.words:,}",
-        "unknown words": f"{result.unknown_words:,}",
+        f"of known {counted}": f"{result.perplexity_known:.2f}",
+        counted: f"{result.words:,}",
+        f"unknown {counted}": f"{result.unknown_words:,}",
         "sentences": f"{result.sentences:,}",
     }
-    show("\n".join(f"{name:14}  {value}" for name, value in facts.items()))
+    width = max(map(len, facts))
+    show("\n".join(f"{name:{width}}  {value}" for name, value in facts.items()))
 
 
 def _thresholds(prune: str) -> list[int]:
@@ -119,16 +138,12 @@ def _read(paths: Sequence[Path], recipe: Path | None) -> Path | Iterable[str]:
 def _sentences(path: Path, recipe: Path | None) -> Iterator[str]:
     from asr.config import TextConfig, load_recipe
     from asr.dataset import Manifest
-    from asr.lm.counts import read_corpus
+    from asr.lm.counts import read_corpus, text_lines
     from asr.text import Normalizer
 
     normalizer = Normalizer(load_recipe(recipe).text if recipe is not None else TextConfig())
     if path.suffix == ".jsonl":
         yield from (normalizer(utterance.text) for utterance in Manifest(path))
         return
-    try:
-        text = read_corpus(path)[1].decode()
-    except UnicodeDecodeError as error:
-        raise LanguageModelError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    lines = text.removesuffix("\n").split("\n")
+    lines = text_lines(*read_corpus(path))
     yield from lines if recipe is None else map(normalizer, lines)

@@ -95,9 +95,10 @@ def _weigh(dev: _Dev, ngrams: "NgramModel", lm: str, beam: int, picture: Path) -
     show(render(tuning))
     show(f"\ngreedy        WER {tuning.greedy_wer:.2%}")
     show(f"beam {beam:<8} WER {tuning.beam_wer:.2%}")
-    weights = f"lm_weight {best.lm_weight:g}, word_bonus {best.word_bonus:g}, unknown_score {best.unknown_score:g}"
+    price = f", unknown_score {best.unknown_score:g}" if ngrams.unit == "word" else ""
+    weights = f"lm_weight {best.lm_weight:g}, {ngrams.unit}_bonus {best.bonus:g}{price}"
     show(f"with the LM   WER {best.wer:.2%}  ({weights})")
-    show(f"unknown to it {_unknown(ngrams, dev.heard.references):.2%} of the words said\n")
+    show(f"unknown to it {_unknown(ngrams, dev.heard.references):.2%} of the {ngrams.unit}s said\n")
     note(f"picture: {picture}")
     if tuning.is_fault:
         raise ConfigError(
@@ -131,10 +132,10 @@ def _weigh_rescoring(
 
 
 def _unknown(lm: "NgramModel", texts: Sequence[str]) -> float:
-    """The share of words that a language model does not know; the texts hold some."""
+    """The share of words, or characters, that a language model does not know; the texts hold some."""
     from asr.lm.ngram import UNKNOWN
 
-    words = [lm.vocabulary.id(word) for text in texts for word in text.split()]
+    words = [lm.vocabulary.id(word) for text in texts for word in lm.units(text)]
     return words.count(UNKNOWN) / len(words)
 
 

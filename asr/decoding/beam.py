@@ -57,16 +57,18 @@ class BeamSearch:
     """CTC prefix beam search (Graves 2012; Hannun et al. 2014), exact but for its pruning.
 
     A text is scored by the natural logarithm of the sum over its alignments, plus lm_weight * ln P_LM(words, end of
-    sentence) + word_bonus * words, plus the boosts of the hotwords in it. Words are what spaces separate.
+    sentence) + word_bonus * words, plus the boosts of the hotwords in it. Words are what spaces separate. A language
+    model of characters is asked for characters instead, and adds character_bonus for each.
 
     Args:
         tokenizer: the one the log-probabilities belong to.
         beam_size: prefixes kept from frame to frame.
-        lm: a word n-gram model (`asr.lm.load`), or None.
+        lm: an n-gram model of words or of characters (`asr.lm.load`), or None.
         lm_weight: of the language model's log-probability.
         word_bonus: for each word; makes up for the language model's dislike of many words, and counts only with one.
         lexicon: words; all others are forbidden, those of hotwords excepted. None allows any.
         hotwords: boost, in nats, of each word or phrase.
+        character_bonus: for each character, the space between two words being one; with a model of characters only.
         unknown_score: for each word that the language model, the lexicon and the hotwords do not know, on top of the
             model's P(<unk>), which tells how often there is an unknown word but not which one it is.
         nbest: the most hypotheses to return.
@@ -92,6 +94,7 @@ class BeamSearch:
         lexicon: Collection[str] | None = None,
         hotwords: Mapping[str, float] | None = None,
         *,
+        character_bonus: float = 0.0,
         unknown_score: float = UNKNOWN_SCORE,
         nbest: int = 1,
         frame_seconds: float | None = None,
@@ -104,6 +107,7 @@ class BeamSearch:
             ("nbest", nbest, 1, math.inf),
             ("lm_weight", lm_weight, 0.0, 100.0),
             ("word_bonus", word_bonus, -100.0, 100.0),
+            ("character_bonus", character_bonus, -100.0, 100.0),
             ("unknown_score", unknown_score, -100.0, 0.0),
             ("token_cut", token_cut or 0.0, 0.0, 1.0),
             ("score_margin", score_margin, 0.0, math.inf),
@@ -116,7 +120,9 @@ class BeamSearch:
         self._frame_seconds = frame_seconds
         self._temperature = temperature
         self._margin = math.exp(-score_margin)
-        self._words = build_words(tokenizer, lm, lm_weight, word_bonus, unknown_score, lexicon, hotwords)
+        self._words = build_words(
+            tokenizer, lm, lm_weight, word_bonus, character_bonus, unknown_score, lexicon, hotwords
+        )
         default = LONE_CUT if self._words is None else FUSED_CUT
         self._cut = default if token_cut is None else float(token_cut)
 

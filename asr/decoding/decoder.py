@@ -96,6 +96,7 @@ class TunedWeights(SearchWeights):
     beam_size: int
     dev_wer: float
     greedy_dev_wer: float
+    character_bonus: float = 0.0
     unknown_score: float = UNKNOWN_SCORE
     rescoring: RescoringWeights | None = None
     """Where a recurrent model ranks the readings anew; `dev_wer` is then after that."""
@@ -130,6 +131,7 @@ def build_decoder(options: DecodingOptions, bundle: Bundle, bundled_lm: Path | N
         lm=load(models.ngrams) if models.ngrams is not None else None,
         lm_weight=models.weights.lm_weight,
         word_bonus=models.weights.word_bonus,
+        character_bonus=models.character_bonus,
         unknown_score=models.unknown_score,
         lexicon=[normalizer(word) for word in read_lexicon(options.lexicon)] if options.lexicon is not None else None,
         hotwords=_normalized(options.hotwords, normalizer),
@@ -156,7 +158,11 @@ def describe(options: DecodingOptions, bundled_lm: Path | None = None) -> dict[s
     if not options.beam_size:
         return {"search": "greedy"}
     models = _language_models(options, bundled_lm)
-    weights = {**models.weights.model_dump(), "unknown_score": models.unknown_score}
+    weights = {
+        **models.weights.model_dump(),
+        "character_bonus": models.character_bonus,
+        "unknown_score": models.unknown_score,
+    }
     rescoring = {"lm": str(models.rnn), **models.rescoring.model_dump()}
     return {
         "search": "beam",
@@ -175,6 +181,7 @@ class _LanguageModels:
 
     ngrams: Path | None
     weights: SearchWeights
+    character_bonus: float
     unknown_score: float
     rnn: Path | None
     rescoring: RescoringWeights
@@ -196,6 +203,7 @@ def _language_models(options: DecodingOptions, bundled_lm: Path | None) -> _Lang
     return _LanguageModels(
         ngrams=ngrams,
         weights=weights,
+        character_bonus=tuned.character_bonus if tuned else 0.0,
         unknown_score=tuned.unknown_score if tuned else UNKNOWN_SCORE,
         rnn=options.rescore or beside,
         rescoring=rescoring,

@@ -4,12 +4,17 @@ The weight of a prefix is
 
     exp(lm_weight * log P(words) + word_bonus * words + unknown_score * unknown words + boosts)
 
+or, with a language model of characters, which knows no words but can spell all,
+
+    exp(lm_weight * log P(characters) + character_bonus * characters + word_bonus * words + boosts)
+
 and a token on the way to it has the factor by which that weight grows. A word is scored when it is complete: at a
 space, at the first token of the next word, at the end. Until then it stands for the likeliest word that begins like it
 (the best unigram below its node of the trie; Steinbiss et al. 1994), so a word meets its probability while it is being
 spelled and not at its end, where it would be too late for the prefixes it has pushed out of the beam. An unknown word
 costs P(<unk>) and unknown_score from the token on that takes it out of the trie. All of this cancels when the word is
-complete.
+complete. Characters are scored as they are written, the space between two words with the first of the second: so it
+does not matter how many spaces there are, and whether any stand at the end.
 """
 
 from typing import Any, NamedTuple
@@ -27,19 +32,26 @@ LOWEST_PROMISE = -500.0
 """Promises below this are raised to it, so that their exponentials stay far from the smallest float64."""
 
 WORD_NODE = numpy.dtype(
-    [("factor", "f8"), ("closing", "f8"), ("context", "i8"), ("closed", "i8"), ("spelling", "i4"), ("hotword", "i4")],
+    [
+        *(("factor", "f8"), ("closing", "f8"), ("context", "i8"), ("closed", "i8"), ("written", "i8")),
+        *(("spelling", "i4"), ("hotword", "i4")),
+    ],
     align=True,
 )
 """Of a prefix: its factor; the state of the language model before the unfinished word; that word's node in the trie;
-the state of the hotwords. Once asked for, `closing` is the factor of ending the word here, `closed` the state after."""
+the state of the hotwords; `written` that of a model of characters after the prefix. Once asked for, `closing` is the
+factor of ending the word here, `closed` the state after."""
 
 SPELLING = numpy.dtype([("promise", "f8"), ("weight", "f8"), ("word", "i4"), ("empty", "?")], align=True)
 """Beside each node of the trie of words: the promise, lm_weight times the log-probability it stands for, and its
 exponential; its word for the language model (-1: none), and whether nothing but spaces has been spelled."""
 
-TOKEN = numpy.dtype([("gain", "f8"), ("reach", "f8"), ("opens", "?"), ("pauses", "?")], align=True)
+TOKEN = numpy.dtype(
+    [("gain", "f8"), ("reach", "f8"), ("first", "i4"), ("end", "i4"), ("opens", "?"), ("pauses", "?")], align=True
+)
 """Of a token: a bound on its factors; a bound on them times the weight of the spelling so far, for a token that ends
-words; whether it does, beginning with a space; whether it is nothing else."""
+words; where its characters are in `characters`, but for that space; whether it ends words, beginning with a space;
+whether it is nothing else."""
 
 
 class Words(NamedTuple):
@@ -58,8 +70,13 @@ class Words(NamedTuple):
     model: Any
     """The nodes and leaves of the n-gram model; without one there are no nodes, but of the same types, so that nothing
     has to be compiled anew."""
+    speller: Any
+    """Likewise, of the n-gram model of characters."""
+    characters: Any
+    """What that model calls the characters of all tokens, one after the other; the space between words comes first."""
     lm_weight: float
     word_bonus: float
+    character_bonus: float
     unknown_score: float
 
 
@@ -106,8 +123,27 @@ def _close(words: Words, prefix: int) -> float:
 
 
 @borrowing
-def _step(words: Words, above: int, token: int) -> tuple[float, int, int]:
-    """The factor of a token after a prefix, and the nodes it leads to in the tries of words and hotwords."""
+def _write(words: Words, written: int, empty: bool, token: int) -> tuple[float, int, int]:
+    """What a token's characters are worth to the model of characters, how many they are, and its state after them.
+
+    `empty` is whether the word before it has no characters yet.
+    """
+    kind = words.tokens[token]
+    if len(words.speller[0]) == 0 or kind.first == kind.end:
+        return 0.0, 0, written
+    log_prob, count = 0.0, kind.end - kind.first
+    if written != BEGIN and (kind.opens or empty):
+        log_prob, written = _ask(words.speller, written, words.characters[0])
+        count += 1
+    for place in range(kind.first, kind.end):
+        value, written = _ask(words.speller, written, words.characters[place])
+        log_prob += value
+    return log_prob, count, written
+
+
+@borrowing
+def _step(words: Words, above: int, token: int) -> tuple[float, int, int, int]:
+    """The factor of a token after a prefix, the nodes it leads to in the tries of words and hotwords, and `written`."""
     here = words.nodes[above]
     kind = words.tokens[token]
     before = words.spellings[here.spelling]
@@ -115,7 +151,7 @@ def _step(words: Words, above: int, token: int) -> tuple[float, int, int]:
     after = words.spellings[spelling]
     hotword = here.hotword
     if (words.closed and spelling == OUTSIDE) or (kind.pauses and before.empty and spelling == here.spelling):
-        return (0.0 if spelling == OUTSIDE else 1.0), spelling, hotword
+        return (0.0 if spelling == OUTSIDE else 1.0), spelling, hotword, here.written
     factor = after.weight * (_close(words, above) if kind.opens else 1.0 / before.weight)
     if words.listening and factor > 0.0:
         states = words.hotwords.states
@@ -124,7 +160,10 @@ def _step(words: Words, above: int, token: int) -> tuple[float, int, int]:
         change = earned + states[hotword].credit - states[here.hotword].credit
         if change != 0.0:
             factor *= numpy.exp(change)
-    return factor, spelling, hotword
+    log_prob, count, written = _write(words, here.written, before.empty, token)
+    if count:
+        factor *= numpy.exp(words.lm_weight * log_prob + words.character_bonus * count)
+    return factor, spelling, hotword, written
 
 
 @borrowing
@@ -140,7 +179,7 @@ def weigh(words: Words, above: int, spelling: int, token: int, score: float, flo
             return 0.0
         if score * kind.reach <= floor * here.weight:
             return 0.0
-    elif not words.listening:
+    elif not words.listening and len(words.speller[0]) == 0:
         after = child(words.trie, spelling, token)
         if words.closed and after == OUTSIDE:
             return 0.0
@@ -152,7 +191,7 @@ def weigh(words: Words, above: int, spelling: int, token: int, score: float, flo
 def enter(words: Words, above: int, node: int, token: int) -> None:
     """Fill in the node of a new prefix, `above` extended by a token."""
     here, parent = words.nodes[node], words.nodes[above]
-    here.factor, here.spelling, here.hotword = _step(words, above, token)
+    here.factor, here.spelling, here.hotword, here.written = _step(words, above, token)
     here.closing, here.context = UNASKED, parent.context
     if words.tokens[token].opens:
         _close(words, above)
@@ -163,7 +202,8 @@ def enter(words: Words, above: int, node: int, token: int) -> None:
 def finish(words: Words, prefix: int) -> float:
     """The factor of ending the utterance here: the last word, the end of the sentence, credits taken back."""
     factor, here = _close(words, prefix), words.nodes[prefix]
-    factor *= numpy.exp(words.lm_weight * _ask(words.model, here.closed, END)[0])
+    ends = _ask(words.model, here.closed, END)[0] + _ask(words.speller, here.written, END)[0]
+    factor *= numpy.exp(words.lm_weight * ends)
     if words.listening:
         state = words.hotwords.states[here.hotword]
         earned = 0.0 if words.spellings[here.spelling].empty else state.boost
@@ -173,9 +213,9 @@ def finish(words: Words, prefix: int) -> float:
 
 @borrowing
 def account(words: Words, tokens: Any) -> tuple[float, float]:
-    """What the finished tokens are worth to the model, end included, not weighted; and what comes on top, for words."""
+    """What the finished tokens are worth to the model, end included, not weighted; and what comes on top."""
     log_prob, extras = 0.0, 0.0
-    context, spelling, hotword = BEGIN, START, START
+    context, written, spelling, hotword = BEGIN, BEGIN, START, START
     for position in range(len(tokens) + 1):
         token = tokens[position] if position < len(tokens) else -1
         opens = token < 0 or words.tokens[token].opens
@@ -190,9 +230,12 @@ def account(words: Words, tokens: Any) -> tuple[float, float]:
                 extras += words.hotwords.states[hotword].boost
         if token < 0:
             break
+        value, count, written = _write(words, written, empty, token)
+        log_prob += value
+        extras += words.character_bonus * count
         after = _spell(words, spelling, token)
         pauses = words.tokens[token].pauses
         if words.listening and not (pauses and empty and after == spelling):
             hotword = follow(words.hotwords, hotword, token, opens, pauses)
         spelling = after
-    return log_prob + _ask(words.model, context, END)[0], extras
+    return log_prob + _ask(words.model, context, END)[0] + _ask(words.speller, written, END)[0], extras

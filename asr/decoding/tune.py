@@ -15,14 +15,18 @@ from asr.decoding.greedy import greedy
 from asr.decoding.hypothesis import Hypothesis
 from asr.evaluation.rates import score
 from asr.lm.ngram import NgramModel
+from asr.lm.units import Unit
 from asr.picture import save_picture
 from asr.text.normalize import Normalizer
 from asr.text.tokenizer import Tokenizer
 
 LM_WEIGHTS = (0.0, 0.5, 1.0, 1.5, 2.0)
 WORD_BONUSES = (-1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
-"""The coarse grid. Between its points the search goes on around the best, at half the step and at a quarter."""
+BONUSES: dict[Unit, tuple[float, ...]] = {"word": WORD_BONUSES, "character": (0.0, 0.5, 1.0, 1.5, 2.0)}
+"""The coarse grid; a model of characters gives words no bonus. Between its
+points the search goes on around the best, at half the step and at a quarter."""
 REFINEMENTS = 2
+UNTUNED: dict[Unit, float] = {"word": WORD_BONUS, "character": 0.0}
 UNKNOWN_SCORES = (-10.0, -5.0, -2.5, -1.0)
 """Tried at the best weights; where one is better than `UNKNOWN_SCORE`, the coarse grid is searched again with it.
 Measured on AN4 with language models of 25, 60, 150 and 400 sentences, which do not know 14.1, 6.0, 1.9 and 0.8 % of
@@ -43,10 +47,10 @@ class Emissions:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Weights, and the error rates with them, as fractions."""
+    """Weights, and the error rates with them, as fractions; the bonus is for each unit of the language model."""
 
     lm_weight: float
-    word_bonus: float
+    bonus: float
     unknown_score: float
     wer: float
     cer: float
@@ -57,6 +61,7 @@ class Tuning:
     """What the search found. `greedy_wer` and `beam_wer` are the word error rates without the language model."""
 
     points: tuple[Point, ...]
+    unit: Unit
     beam_size: int
     greedy_wer: float
     beam_wer: float
@@ -64,7 +69,7 @@ class Tuning:
     @property
     def best(self) -> Point:
         """The fewest word errors; among equals the fewest character errors, then the weights nearest to the untuned."""
-        return min(self.points, key=_rank)
+        return min(self.points, key=_rank(self.unit))
 
     @property
     def surface(self) -> tuple[Point, ...]:
@@ -82,9 +87,11 @@ class Tuning:
     @property
     def weights(self) -> TunedWeights:
         """What a bundle stores."""
+        word_bonus, character_bonus = _bonuses(self.unit, self.best.bonus)
         return TunedWeights(
             lm_weight=self.best.lm_weight,
-            word_bonus=self.best.word_bonus,
+            word_bonus=word_bonus,
+            character_bonus=character_bonus,
             unknown_score=self.best.unknown_score,
             beam_size=self.beam_size,
             dev_wer=self.best.wer,
@@ -101,6 +108,8 @@ def tune(
     progress: Callable[[int, int], None] | None = None,
 ) -> Tuning:
     """Search the weights on a coarse grid, then the price of unknown words, then the weights on finer grids.
+
+    A model of characters knows all words.
 
     Args:
         emissions: of the development set; the test set must not be seen here.
@@ -124,41 +133,52 @@ def tune(
     greedy_wer, _ = _rates(emissions, normalizer, (each for batch in plain for each in batch))
     beam_wer, _ = rates(BeamSearch(tokenizer, beam_size))
     points: dict[tuple[float, float, float], Point] = {}
-    coarse = list(product(LM_WEIGHTS, WORD_BONUSES))
-    most = 2 * len(coarse) + len(UNKNOWN_SCORES) + 8 * REFINEMENTS
+    coarse = list(product(LM_WEIGHTS, BONUSES[lm.unit]))
+    prices = UNKNOWN_SCORES if lm.unit == "word" else ()
+    most = len(coarse) * (2 if prices else 1) + len(prices) + 8 * REFINEMENTS
 
     def visit(wanted: Iterable[tuple[float, float, float]]) -> Point:
         for weights in wanted:
             if weights not in points and weights[0] >= 0:
-                search = BeamSearch(tokenizer, beam_size, lm, *weights[:2], unknown_score=weights[2])
+                lm_weight, bonus, price = weights
+                words, characters = _bonuses(lm.unit, bonus)
+                search = BeamSearch(
+                    tokenizer, beam_size, lm, lm_weight, words, character_bonus=characters, unknown_score=price
+                )
                 points[weights] = Point(*weights, *rates(search))
                 if progress is not None:
                     progress(len(points), most)
-        return min(points.values(), key=_rank)
+        return min(points.values(), key=_rank(lm.unit))
 
     best = visit((*weights, UNKNOWN_SCORE) for weights in coarse)
-    best = visit((best.lm_weight, best.word_bonus, price) for price in UNKNOWN_SCORES)
+    best = visit((best.lm_weight, best.bonus, price) for price in prices)
     best = visit((*weights, best.unknown_score) for weights in coarse)
-    step = LM_WEIGHTS[1] - LM_WEIGHTS[0], WORD_BONUSES[1] - WORD_BONUSES[0]
+    step = LM_WEIGHTS[1] - LM_WEIGHTS[0], BONUSES[lm.unit][-1] - BONUSES[lm.unit][-2]
     for _ in range(REFINEMENTS):
         step = step[0] / 2, step[1] / 2
         best = visit(_around(best, *step))
-    return Tuning(tuple(points.values()), beam_size, greedy_wer, beam_wer)
+    return Tuning(tuple(points.values()), lm.unit, beam_size, greedy_wer, beam_wer)
+
+
+def _bonuses(unit: Unit, bonus: float) -> tuple[float, float]:
+    """The bonus of a word and that of a character, where each unit of the language model is to have this one."""
+    return (bonus, 0.0) if unit == "word" else (0.0, bonus)
 
 
 def render(tuning: Tuning) -> Table:
     """The surface as a table, for a rich console: WER in percent, the best marked, blank where nothing was searched."""
-    wers = {(point.lm_weight, point.word_bonus): point.wer for point in tuning.surface}
-    bonuses = sorted({point.word_bonus for point in tuning.surface})
+    wers = {(point.lm_weight, point.bonus): point.wer for point in tuning.surface}
+    across = sorted({point.bonus for point in tuning.surface})
     best = tuning.best
-    table = Table(title="WER on dev, %; down: lm_weight, across: word_bonus", title_justify="left", box=None)
+    title = f"WER on dev, %; down: lm_weight, across: {tuning.unit}_bonus"
+    table = Table(title=title, title_justify="left", box=None)
     table.add_column("", style="bold")
-    for bonus in bonuses:
+    for bonus in across:
         table.add_column(f"{bonus:g}", justify="right")
     for weight in sorted({point.lm_weight for point in tuning.surface}):
-        cells = [f"{100 * wers[weight, bonus]:.2f}" if (weight, bonus) in wers else "" for bonus in bonuses]
+        cells = [f"{100 * wers[weight, bonus]:.2f}" if (weight, bonus) in wers else "" for bonus in across]
         if weight == best.lm_weight:
-            place = bonuses.index(best.word_bonus)
+            place = across.index(best.bonus)
             cells[place] = f"[bold reverse]{cells[place]}[/]"
         table.add_row(f"{weight:g}", *cells)
     return table
@@ -170,32 +190,36 @@ def draw(tuning: Tuning, path: Path) -> None:
 
     figure = Figure(figsize=(8, 6), layout="constrained")
     axes = figure.subplots()
-    coarse = set(product(LM_WEIGHTS, WORD_BONUSES))
-    places = [(point.lm_weight, point.word_bonus) for point in tuning.surface]
+    coarse = set(product(LM_WEIGHTS, BONUSES[tuning.unit]))
+    places = [(point.lm_weight, point.bonus) for point in tuning.surface]
     wers = [100 * point.wer for point in tuning.surface]
     sizes = [300 if place in coarse else 100 for place in places]
-    weights, bonuses = zip(*places, strict=True)
-    dots = axes.scatter(weights, bonuses, c=wers, s=sizes, cmap="viridis_r")
+    weights, across = zip(*places, strict=True)
+    dots = axes.scatter(weights, across, c=wers, s=sizes, cmap="viridis_r")
     best = tuning.best
-    axes.scatter([best.lm_weight], [best.word_bonus], s=500, facecolors="none", edgecolors="red", linewidths=2)
+    axes.scatter([best.lm_weight], [best.bonus], s=500, facecolors="none", edgecolors="red", linewidths=2)
     for place, wer in zip(places, wers, strict=True):
-        if place in coarse or place == (best.lm_weight, best.word_bonus):  # the others lie too close together
+        if place in coarse or place == (best.lm_weight, best.bonus):  # the others lie too close together
             axes.annotate(f"{wer:.1f}", place, (0, -20), textcoords="offset points", ha="center", fontsize=8)
-    axes.set(title=f"WER on dev, %; greedy {100 * tuning.greedy_wer:.2f}", xlabel="lm_weight", ylabel="word_bonus")
+    title = f"WER on dev, %; greedy {100 * tuning.greedy_wer:.2f}"
+    axes.set(title=title, xlabel="lm_weight", ylabel=f"{tuning.unit}_bonus")
     axes.margins(0.1)
     figure.colorbar(dots, label="WER, %")
     save_picture(figure, path)
 
 
-def _rank(point: Point) -> tuple[float, float, float, float]:
-    distance = math.dist((point.lm_weight, point.word_bonus), (LM_WEIGHT, WORD_BONUS))
-    return point.wer, point.cer, distance, abs(point.unknown_score - UNKNOWN_SCORE)
+def _rank(unit: Unit) -> Callable[[Point], tuple[float, float, float, float]]:
+    def rank(point: Point) -> tuple[float, float, float, float]:
+        distance = math.dist((point.lm_weight, point.bonus), (LM_WEIGHT, UNTUNED[unit]))
+        return point.wer, point.cer, distance, abs(point.unknown_score - UNKNOWN_SCORE)
+
+    return rank
 
 
 def _around(point: Point, lm_step: float, bonus_step: float) -> list[tuple[float, float, float]]:
     near = (-1, 0, 1)
     return [
-        (point.lm_weight + i * lm_step, point.word_bonus + j * bonus_step, point.unknown_score)
+        (point.lm_weight + i * lm_step, point.bonus + j * bonus_step, point.unknown_score)
         for i, j in product(near, near)
     ]
 

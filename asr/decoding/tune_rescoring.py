@@ -115,6 +115,7 @@ def tune_rescoring(
         lm,
         before.lm_weight,
         before.word_bonus,
+        character_bonus=before.character_bonus,
         unknown_score=before.unknown_score,
         nbest=SPARE * READINGS,
     )

@@ -13,6 +13,7 @@ from asr.decoding.lexicon import OUTSIDE, START, build_trie, spell
 from asr.errors import TextError
 from asr.lm.ngram import BEGIN, END, ROOT, UNKNOWN, score
 from asr.lm.trie import LEAF, NODE
+from asr.lm.units import SPACE, units
 from asr.text.tokenizer import Tokenizer
 
 
@@ -21,6 +22,7 @@ def build_words(
     lm: Any,
     lm_weight: float,
     word_bonus: float,
+    character_bonus: float,
     unknown_score: float,
     lexicon: Collection[str] | None,
     hotwords: Mapping[str, float] | None,
@@ -28,7 +30,7 @@ def build_words(
     """Everything that weighs words; None where nothing does.
 
     The words of the trie are those of the lexicon and of the hotwords, or else those of the language model that the
-    tokens can write.
+    tokens can write. A model of characters has none.
 
     Raises:
         TextError: a word of the lexicon or a hotword cannot be spelled, or a lexicon word holds a space.
@@ -36,22 +38,26 @@ def build_words(
     """
     if lm is None and lexicon is None and not hotwords:
         return None
+    speller = lm if lm is not None and lm.unit == "character" else None
+    model = lm if speller is None else None
     named = [word for phrase in hotwords or () for word in phrase.split()]
     if lexicon is not None:
         spelled = spell([*lexicon, *named], tokenizer)
         if phrase := next((word for word in spelled if " " in word), None):
             raise TextError(f"lexicon: {phrase!r} is not one word; give its words one by one")
-    elif lm is not None:
-        known = itertools.islice(lm.vocabulary, END, None)  # without <unk>, <s> and </s>
+    elif model is not None:
+        known = itertools.islice(model.vocabulary, END, None)  # without <unk>, <s> and </s>
         spelled = spell([*(word for word in known if not tokenizer.uncovered(word)), *named], tokenizer, "hotwords")
     else:
         spelled = {}
     trie = build_trie(list(spelled.values()))
     tokens = _tokens(tokenizer)
-    spellings = _spellings(trie, list(spelled), tokens["pauses"], lm, lm_weight, unknown_score)
+    characters = _characters(tokens, tokenizer, speller)
+    spellings = _spellings(trie, list(spelled), tokens["pauses"], model, lm_weight, unknown_score)
     automaton = build_automaton(hotwords or {}, tokenizer)
     closed = lexicon is not None
-    _bound(tokens, spellings, automaton, word_bonus if lm else 0.0, closed)
+    word_bonus, character_bonus = word_bonus if lm else 0.0, character_bonus if speller else 0.0
+    _bound(tokens, spellings, automaton, word_bonus, character_bonus, closed)
     return Words(
         nodes=numpy.zeros(0, WORD_NODE),
         tokens=tokens,
@@ -60,19 +66,27 @@ def build_words(
         closed=closed,
         hotwords=automaton,
         listening=bool(hotwords),
-        model=(lm.nodes, lm.leaves) if lm else (_nothing(NODE), _nothing(LEAF)),
+        model=_tables(model),
+        speller=_tables(speller),
+        characters=characters,
         lm_weight=lm_weight if lm else 0.0,
-        word_bonus=word_bonus if lm else 0.0,
-        unknown_score=unknown_score if lm else 0.0,
+        word_bonus=word_bonus,
+        character_bonus=character_bonus,
+        unknown_score=unknown_score if model else 0.0,
     )
 
 
 def new_nodes(capacity: int) -> Any:
     """`WORD_NODE` records for a prefix tree that holds the empty prefix."""
     nodes = numpy.zeros(capacity, WORD_NODE)
-    nodes["closing"][:2], nodes["context"][:2] = UNASKED, BEGIN
+    nodes["closing"][:2], nodes["context"][:2], nodes["written"][:2] = UNASKED, BEGIN, BEGIN
     nodes["spelling"][:2], nodes["hotword"][:2] = START, START
     return nodes
+
+
+def _tables(lm: Any) -> tuple[Any, Any]:
+    """The nodes and leaves of a language model; without one there are none, but of the same types."""
+    return (lm.nodes, lm.leaves) if lm is not None else (_nothing(NODE), _nothing(LEAF))
 
 
 def _nothing(kind: Any) -> Any:
@@ -87,6 +101,15 @@ def _tokens(tokenizer: Tokenizer) -> Any:
     tokens["opens"] = [surface.startswith(" ") for surface in tokenizer.tokens]
     tokens["pauses"] = [surface.isspace() for surface in tokenizer.tokens]
     return tokens
+
+
+def _characters(tokens: Any, tokenizer: Tokenizer, speller: Any) -> Any:
+    """The characters of all tokens, as ids of the speller; fills in where among them those of each token are."""
+    written = [units(surface, "character") for surface in tokenizer.tokens]
+    tokens["end"] = 1 + numpy.cumsum([len(each) for each in written])
+    tokens["first"][0], tokens["first"][1:] = 1, tokens["end"][:-1]
+    characters = [] if speller is None else [SPACE, *itertools.chain.from_iterable(written)]
+    return numpy.array([speller.vocabulary.id(character) for character in characters], dtype=numpy.int32)
 
 
 def _spellings(trie: Any, words: list[str], pauses: Any, lm: Any, lm_weight: float, unknown_score: float) -> Any:
@@ -121,8 +144,10 @@ def _promise(trie: Any, spellings: Any, nodes: Any, leaves: Any, lm_weight: floa
     spellings[OUTSIDE].promise = outside
 
 
-def _bound(tokens: Any, spellings: Any, automaton: Any, word_bonus: float, closed: bool) -> None:
-    """Bound the factors of each token: what a promise can grow by, the bonus, and what hotwords can add."""
+def _bound(
+    tokens: Any, spellings: Any, automaton: Any, word_bonus: float, character_bonus: float, closed: bool
+) -> None:
+    """Bound the factors of each token: what a promise can grow by, the bonuses, and what hotwords can add."""
     promise = spellings["promise"][START:-1] if closed else spellings["promise"][:-1]
     lowest, highest = float(promise.min()), float(promise.max())
     outside = 0.0 if closed else max(0.0, float(spellings["promise"][OUTSIDE]) - lowest)
@@ -131,3 +156,6 @@ def _bound(tokens: Any, spellings: Any, automaton: Any, word_bonus: float, close
     earned = float(automaton.states["boost"].max(initial=0.0)) + float(credit.max(initial=0.0))
     tokens["reach"] = numpy.exp(max(0.0, word_bonus) + highest + earned)
     tokens["gain"] = numpy.where(tokens["opens"], tokens["reach"] * numpy.exp(-lowest), numpy.exp(outside + growth))
+    written = numpy.exp(max(0.0, character_bonus) * (1 + tokens["end"] - tokens["first"]))  # a space may come before
+    tokens["reach"] *= written
+    tokens["gain"] *= written

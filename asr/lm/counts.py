@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from asr.errors import LanguageModelError
 from asr.lm.files import read_bytes
 from asr.lm.scan import NEWLINE, is_blank, skip_word
+from asr.lm.units import Unit, units
 from asr.lm.vocabulary import BEGIN, END, MARKS, Vocabulary, fill_table, find_slot
 
 
@@ -48,6 +49,29 @@ def read_corpus(source: Path | str | Iterable[str]) -> tuple[str, bytes]:
     if isinstance(source, Path | str):
         return str(source), read_bytes(Path(source)).removeprefix(BOM_UTF8)
     return "text", "".join(line.rstrip("\n") + "\n" for line in source).encode()
+
+
+def split_corpus(name: str, raw: bytes, unit: Unit) -> tuple[str, bytes]:
+    """The same text with blanks between all units: as it is for words, every character apart for characters.
+
+    Raises:
+        LanguageModelError: characters are wanted, and the text is not UTF-8.
+    """
+    if unit == "word":
+        return name, raw
+    return name, "".join(" ".join(units(line, unit)) + "\n" for line in text_lines(name, raw)).encode()
+
+
+def text_lines(name: str, raw: bytes) -> list[str]:
+    """The lines of a text.
+
+    Raises:
+        LanguageModelError: it is not UTF-8.
+    """
+    try:
+        return raw.decode().removesuffix("\n").split("\n") if raw else []
+    except UnicodeDecodeError as error:
+        raise LanguageModelError(f"{name}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
 
 
 def number_words(name: str, raw: bytes) -> tuple[Vocabulary, NDArray[np.int32]]:

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from asr.errors import LanguageModelError
 from asr.lm.build import Builder
-from asr.lm.counts import Level, count_ngrams, number_words, read_corpus
+from asr.lm.counts import Level, count_ngrams, number_words, read_corpus, split_corpus
 from asr.lm.ngram import NgramModel
+from asr.lm.units import Unit
 from asr.lm.vocabulary import BEGIN, Vocabulary
 
 FALLBACK = (0.5, 1.0, 1.5)
@@ -38,6 +39,7 @@ def train(
     order: int = 3,
     prune: Sequence[int] = (),
     fallback: Sequence[float] | None = None,
+    unit: Unit = "word",
 ) -> NgramModel:
     """Train an n-gram model.
 
@@ -49,6 +51,7 @@ def train(
             orders. (0, 0, 1) leaves out trigrams and longer n-grams that occur once.
         fallback: discounts for counts 1, 2, and 3 or more, e.g. `FALLBACK`, for those orders where the text is too
             small to estimate them. None makes that an error, since the model is then seldom worth having.
+        unit: what the n-grams are of: words, or characters, the space between words being one.
 
     Raises:
         LanguageModelError: the text cannot be read, holds no word or a mark such as <s>, or is too small to estimate
@@ -59,7 +62,7 @@ def train(
         raise LanguageModelError(
             f"fallback={tuple(fallback)}: not three discounts within 0..1, 0..2 and 0..3; fix them"
         )
-    name, raw = read_corpus(source)
+    name, raw = split_corpus(*read_corpus(source), unit)
     vocabulary, stream = number_words(name, raw)
     del raw
     levels = count_ngrams(stream, len(vocabulary), order)
@@ -67,7 +70,7 @@ def train(
     discounts = [_discounts(name, n, count, fallback) for n, count in enumerate(counts, start=1)]
     kept = [level.count > threshold for level, threshold in zip(levels, thresholds, strict=True)]
     kept[0][:] = True
-    return _model(vocabulary, levels, kept, *_estimate(levels, counts, discounts, kept))
+    return _model(vocabulary, unit, levels, kept, *_estimate(levels, counts, discounts, kept))
 
 
 def _thresholds(order: int, prune: Sequence[int]) -> list[int]:
@@ -131,6 +134,7 @@ def _estimate(
 
 def _model(
     vocabulary: Vocabulary,
+    unit: Unit,
     levels: list[Level],
     kept: Sequence[NDArray[Any]],
     log10_probs: Sequence[NDArray[np.float32]],
@@ -144,4 +148,4 @@ def _model(
         backoff = log10_backoffs[order - 1] if order < len(levels) else np.zeros_like(log10_probs[order - 1])
         builder.add(above[level.context[keep]], level.word[keep], log10_probs[order - 1][keep], backoff[keep])
         above = (builder.begins[order] - 1 + np.cumsum(keep)).astype(np.int32)
-    return NgramModel(tuple(counts), *builder.finish(), vocabulary, True)
+    return NgramModel(tuple(counts), *builder.finish(), vocabulary, True, unit)

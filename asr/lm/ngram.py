@@ -19,6 +19,7 @@ from asr.lm.files import write_bytes
 from asr.lm.trie import LEAF, NODE
 from asr.lm.trie import ROOT as ROOT
 from asr.lm.trie import score as score
+from asr.lm.units import Unit, units
 from asr.lm.vocabulary import BEGIN as BEGIN
 from asr.lm.vocabulary import END as END
 from asr.lm.vocabulary import UNKNOWN as UNKNOWN
@@ -46,6 +47,8 @@ class NgramModel:
     leaves: NDArray[Any]
     vocabulary: Vocabulary
     has_unknown: bool
+    unit: Unit = "word"
+    """What is called a word here: a word, or a single character."""
 
     def __post_init__(self) -> None:
         for array in (self.nodes, self.leaves):
@@ -55,6 +58,10 @@ class NgramModel:
     def order(self) -> int:
         """Words in the longest n-grams."""
         return len(self.counts)
+
+    def units(self, sentence: str) -> list[str]:
+        """What `score` is to be asked for, one after the other, about a sentence."""
+        return units(sentence, self.unit)
 
     def start(self) -> int:
         """The state at the beginning of a sentence."""
@@ -96,6 +103,7 @@ class NgramModel:
                 "version": VERSION,
                 "counts": self.counts,
                 "has_unknown": self.has_unknown,
+                "unit": self.unit,
                 "arrays": [len(array) for array in self._arrays()],
             }
         ).encode()
@@ -133,7 +141,9 @@ def map_model(path: Path) -> NgramModel:
         arrays.append(np.frombuffer(mapped, kind, count, offset))
         offset += count * kind.itemsize
     nodes, leaves, *words = arrays
-    return NgramModel(tuple(header["counts"]), nodes, leaves, Vocabulary(*words), header["has_unknown"])
+    return NgramModel(
+        tuple(header["counts"]), nodes, leaves, Vocabulary(*words), header["has_unknown"], header.get("unit", "word")
+    )
 
 
 def _map(path: Path) -> mmap.mmap:

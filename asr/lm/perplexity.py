@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numba
 import numpy as np
 
-from asr.errors import LanguageModelError
-from asr.lm.counts import read_corpus
+from asr.lm.counts import read_corpus, split_corpus, text_lines
 from asr.lm.ngram import NgramModel
 from asr.lm.scan import NEWLINE, is_blank, skip_word
 from asr.lm.trie import score
@@ -25,7 +24,10 @@ SENTENCES_AT_ONCE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Perplexity:
-    """A model on a text. The ends of sentences are foretold, and counted, as words are."""
+    """A model on a text. The ends of sentences are foretold, and counted, as words are.
+
+    Of a model of characters, words here are characters, the space between two words being one.
+    """
 
     perplexity: float
     perplexity_known: float
@@ -49,7 +51,7 @@ def perplexity(model: "NgramModel | RnnModel", source: Path | str | Iterable[str
     """
     name, raw = read_corpus(source)
     if isinstance(model, NgramModel):
-        text, vocabulary = np.frombuffer(raw, np.uint8), model.vocabulary
+        text, vocabulary = np.frombuffer(split_corpus(name, raw, model.unit)[1], np.uint8), model.vocabulary
         known, unknown, words, sentences, unknown_words = _total(
             model.nodes, model.leaves, vocabulary.letters, vocabulary.ends, vocabulary.table, text
         )
@@ -78,10 +80,7 @@ def from_nats(nats: float, tokens: int) -> float:
 
 def _recurrent_total(model: "RnnModel", name: str, raw: bytes) -> tuple[float, float, int, int, int]:
     """As `_total`, of a recurrent model."""
-    try:
-        lines = raw.decode().removesuffix("\n").split("\n") if raw else []
-    except UnicodeDecodeError as error:
-        raise LanguageModelError(f"{name}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    lines = text_lines(name, raw)
     known, unknown, words, unknown_words = 0.0, 0.0, 0, 0
     for begin in range(0, len(lines), SENTENCES_AT_ONCE):
         sentences = lines[begin : begin + SENTENCES_AT_ONCE]

@@ -63,6 +63,12 @@ def lm(tmp_path_factory: pytest.TempPathFactory) -> asr.lm.NgramModel:
     return asr.lm.load(path)
 
 
+@pytest.fixture(scope="session")
+def speller() -> asr.lm.NgramModel:
+    """Of characters; does not know what follows "bb", nor c."""
+    return asr.lm.train(["ab a", "a b ab", "b", "ab ab a bb"], 3, fallback=(0.5, 1.0, 1.5), unit="character")
+
+
 def emissions(seed: int, frames: int, tokens: int, sharpness: float = 1.5) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     logits = sharpness * torch.randn(frames, tokens, dtype=torch.float64, generator=generator)
@@ -81,7 +87,7 @@ def likelihoods(log_probs: torch.Tensor) -> dict[tuple[int, ...], float]:
 
 def language(lm: asr.lm.NgramModel, words: list[str]) -> float:
     total, state = 0.0, lm.start()
-    for word in words:
+    for word in lm.units(" ".join(words)):
         value, state = lm.score(state, word)
         total += value
     return total + lm.finish(state)
@@ -105,15 +111,15 @@ def test_best_text_and_score_equal_brute_force(seed: int) -> None:
 
 
 @pytest.mark.parametrize("tokenizer", [TOKENIZER, Subwords()], ids=["char", "subwords"])
-@pytest.mark.parametrize("kind", ["lm", "lexicon", "hotwords", "all"])
+@pytest.mark.parametrize("kind", ["words", "characters", "lexicon", "hotwords", "words, all", "characters, all"])
 @pytest.mark.parametrize("seed", range(12))
 def test_with_words_weighed_equals_brute_force(
-    tokenizer: CharTokenizer, kind: str, seed: int, lm: asr.lm.NgramModel
+    tokenizer: CharTokenizer, kind: str, seed: int, lm: asr.lm.NgramModel, speller: asr.lm.NgramModel
 ) -> None:
     log_probs = emissions(seed, 2 + seed % 4, tokenizer.size, sharpness=1.0)
-    hotwords = {"ab": 2.0, "b a": 1.5, "a": -0.7, "a b": 0.9} if kind in ("hotwords", "all") else {}
-    lexicon = ["a", "b", "ab"] if kind in ("lexicon", "all") else None
-    model = lm if kind in ("lm", "all") else None
+    hotwords = {"ab": 2.0, "b a": 1.5, "a": -0.7, "a b": 0.9} if kind == "hotwords" or "all" in kind else {}
+    lexicon = ["a", "b", "ab"] if kind == "lexicon" or "all" in kind else None
+    model = lm if "words," in f"{kind}," else speller if "characters" in kind else None
     known = {"a", "b", "ab"}
 
     def score(tokens: tuple[int, ...], likelihood: float) -> float:
@@ -123,15 +129,18 @@ def test_with_words_weighed_equals_brute_force(
         total = math.log(likelihood) + sum(boost * occurrences(words, phrase) for phrase, boost in hotwords.items())
         if model is None:
             return total
-        return total + 0.8 * language(model, words) + sum(0.3 if word in known else 0.3 - 1.5 for word in words)
+        total += 0.8 * language(model, words) + 0.3 * len(words)
+        if model is speller:
+            return total + 0.4 * len(" ".join(words))
+        return total - 1.5 * sum(word not in known for word in words)
 
     def spelled_otherwise(tokens: tuple[int, ...]) -> bool:
         return isinstance(tokenizer, Subwords) and tuple(tokenizer.encode(tokenizer.decode(tokens))) != tokens
 
     expected = {tokens: score(tokens, value) for tokens, value in likelihoods(log_probs).items()}
     search = BeamSearch(
-        tokenizer, lm=model, lm_weight=0.8, word_bonus=0.3, lexicon=lexicon, hotwords=hotwords, unknown_score=-1.5,
-        nbest=400, **WIDE,
+        tokenizer, lm=model, lm_weight=0.8, word_bonus=0.3, lexicon=lexicon, hotwords=hotwords,
+        character_bonus=0.4, unknown_score=-1.5, nbest=400, **WIDE,
     )  # fmt: skip
     found = {hypothesis.tokens: hypothesis for hypothesis in search(log_probs)}
     compared = 0
@@ -154,20 +163,28 @@ def test_a_narrow_beam_finds_what_a_wide_one_finds_where_frames_are_sure() -> No
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("tokenizer", [TOKENIZER, Subwords()], ids=["char", "subwords"])
 def test_what_is_skipped_unasked_could_not_have_survived(
-    seed: int, tokenizer: CharTokenizer, lm: asr.lm.NgramModel
+    seed: int, tokenizer: CharTokenizer, lm: asr.lm.NgramModel, speller: asr.lm.NgramModel
 ) -> None:
     """The bounds on the factors of tokens save work and change nothing."""
     log_probs = emissions(seed, 80, tokenizer.size, sharpness=2.0)
-    for options in ({"lexicon": ["a", "ab", "b"]}, {"hotwords": {"a b": 3.0, "b": -2.0}}, {}):
-        bounded, asked = (BeamSearch(tokenizer, 6, lm=lm, nbest=6, **options) for _ in range(2))
+    for options in (
+        {"lm": lm, "lexicon": ["a", "ab", "b"]},
+        {"lm": lm, "hotwords": {"a b": 3.0, "b": -2.0}},
+        {"lm": lm},
+        {"lm": speller, "hotwords": {"a b": 3.0, "b": -2.0}},
+        {"lm": speller, "character_bonus": 1.5},
+    ):
+        bounded, asked = (BeamSearch(tokenizer, 6, nbest=6, **options) for _ in range(2))
         asked._words.tokens["gain"] = asked._words.tokens["reach"] = math.inf
         assert bounded(log_probs) == asked(log_probs)
 
 
+@pytest.mark.parametrize("model", ["lm", "speller"])
 @pytest.mark.parametrize("seed", range(20))
-def test_in_chunks_equals_at_once(seed: int, lm: asr.lm.NgramModel) -> None:
+def test_in_chunks_equals_at_once(seed: int, model: str, request: pytest.FixtureRequest) -> None:
     rng = numpy.random.default_rng(seed)
     log_probs = emissions(seed, 300, 4, sharpness=4.0).float()
+    lm = request.getfixturevalue(model)
     search = BeamSearch(TOKENIZER, 12, lm=lm, hotwords={"b a": 2.0}, nbest=12, frame_seconds=0.02)
     state = search.start()
     cuts = sorted(rng.integers(0, 301, size=rng.integers(1, 30)).tolist())

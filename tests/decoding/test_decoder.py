@@ -85,7 +85,7 @@ def test_each_search_has_the_temperature_of_its_own() -> None:
 
 def test_decoding_is_described_as_it_is_done(tmp_path: Path, lm: asr.lm.NgramModel) -> None:
     assert describe(DecodingOptions()) == {"search": "greedy"}
-    weights = dict.fromkeys(("lm_weight", "word_bonus", "unknown_score"))
+    weights = dict.fromkeys(("lm_weight", "word_bonus", "character_bonus", "unknown_score"))
     plain = {"search": "beam", "beam_size": 10, "lm": None, **weights, "rescoring": None, "lexicon": None}
     bundled = tmp_path / LM_FOLDER
     assert describe(DecodingOptions(beam_size=10), bundled) == {**plain, "hotwords": 0}
@@ -96,6 +96,7 @@ def test_decoding_is_described_as_it_is_done(tmp_path: Path, lm: asr.lm.NgramMod
         "lm": str(bundled),
         "lm_weight": WEIGHTS.lm_weight,
         "word_bonus": 0.25,
+        "character_bonus": 0.0,
         "unknown_score": UNKNOWN_SCORE,
         "lexicon": "words.txt",
         "hotwords": 2,

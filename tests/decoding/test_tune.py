@@ -59,10 +59,21 @@ def test_the_language_model_repairs_what_greedy_mishears(lm: asr.lm.NgramModel) 
     assert (tuning.weights.dev_wer, tuning.weights.greedy_dev_wer) == (tuning.best.wer, tuning.greedy_wer)
 
 
+def test_a_model_of_characters_is_weighed_by_characters() -> None:
+    """It has never read "aba", but that b follows a."""
+    lm = asr.lm.train(["ab abab ab", "ababab"] * 3, order=2, fallback=(0.5, 1.0, 1.5), unit="character")
+    corpus = emissions(("aba ba", " ?    "), ("ababab", "     ?"))
+    tuning = tune(corpus, TOKENIZER, NORMALIZER, lm, beam_size=10)
+    assert (tuning.greedy_wer, tuning.best.wer) == (pytest.approx(2 / 3), 0.0)
+    assert (tuning.weights.character_bonus, tuning.weights.word_bonus) == (tuning.best.bonus, 0.0)
+    assert {point.unknown_score for point in tuning.points} == {UNKNOWN_SCORE}, "it knows all words"
+    assert "character_bonus" in str(render(tuning).title)
+
+
 def test_the_coarse_grid_is_searched_and_then_the_neighbourhood_of_the_best(lm: asr.lm.NgramModel) -> None:
     calls = []
     tuning = tune(HELPED, TOKENIZER, NORMALIZER, lm, 10, lambda done, most: calls.append((done, most)))
-    searched = {(point.lm_weight, point.word_bonus, point.unknown_score) for point in tuning.points}
+    searched = {(point.lm_weight, point.bonus, point.unknown_score) for point in tuning.points}
     assert len(searched) == len(tuning.points), "none twice"
     assert {(weight, bonus, UNKNOWN_SCORE) for weight in LM_WEIGHTS for bonus in WORD_BONUSES} <= searched
     assert {price for _, _, price in searched} == {UNKNOWN_SCORE, *UNKNOWN_SCORES}
@@ -104,7 +115,7 @@ def test_where_dev_does_not_decide_the_weights_stay_near_the_untuned(lm: asr.lm.
     assert tuning.best.wer == tuning.greedy_wer == 0.0
     assert sum(point.wer == 0.0 for point in tuning.points) > 1, "several are as good"
     best = tuning.best
-    assert (best.lm_weight, best.word_bonus, best.unknown_score) == (LM_WEIGHT, WORD_BONUS, UNKNOWN_SCORE)
+    assert (best.lm_weight, best.bonus, best.unknown_score) == (LM_WEIGHT, WORD_BONUS, UNKNOWN_SCORE)
 
 
 def test_what_was_found_is_shown(lm: asr.lm.NgramModel, tmp_path) -> None:

@@ -89,6 +89,28 @@ def test_recipe_normalises_texts(trained, asr_command, tmp_path: Path) -> None:
         assert f"unknown words   {unknown}\n" in output
 
 
+def test_a_language_model_of_characters_is_trained_tuned_and_used(
+    trained, asr_command, bundle: Path, tmp_path: Path
+) -> None:
+    train, dev, lm = trained.corpus / "train.jsonl", trained.corpus / "dev.jsonl", tmp_path / "lm"
+    arguments = ("--characters", "--order", 4, "--discount-fallback", "--out", lm)
+    status, output, errors = asr_command("lm", "train", train, *arguments)
+    assert status == 0, errors
+    assert [line.split()[0] for line in output.splitlines()] == ["1-grams", "2-grams", "3-grams", "4-grams"]
+    _, output, _ = asr_command("lm", "perplexity", lm, dev)
+    assert re.search(r"^unknown characters   0$", output, re.MULTILINE)
+    status, output, errors = asr_command("tune", bundle, dev, "--lm", lm, "--beam", 4)
+    assert status == 0, errors
+    assert re.search(r"^unknown to it 0.00% of the characters said$", output, re.MULTILINE)
+    weights = json.loads((bundle / "lm/decoding.json").read_text(encoding="utf-8"))
+    assert weights["dev_wer"] <= weights["greedy_dev_wer"]
+    status, output, errors = asr_command("evaluate", bundle, dev, "--beam", 4, "--json", tmp_path / "found.json")
+    assert status == 0, errors
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert found["wer"] == pytest.approx(weights["dev_wer"])
+    assert found["decoding"]["character_bonus"] == weights["character_bonus"]
+
+
 def test_tuning_fills_the_bundle_and_the_beam_uses_it(trained, asr_command, bundle: Path, lm: Path) -> None:
     dev = trained.corpus / "dev.jsonl"
     status, output, errors = asr_command("tune", bundle, dev, "--lm", lm, "--beam", 4)
