@@ -111,6 +111,19 @@ def test_a_language_model_of_characters_is_trained_tuned_and_used(
     assert found["decoding"]["character_bonus"] == weights["character_bonus"]
 
 
+@pytest.mark.parametrize(("text", "advised"), [("zebra zebu", True), ("", False)])
+def test_where_many_words_are_unknown_characters_are_advised(
+    trained, asr_command, bundle: Path, tmp_path: Path, text: str, advised: bool
+) -> None:
+    dev = trained.corpus / "dev.jsonl"
+    said = [json.loads(line)["text"] for line in dev.read_text(encoding="utf-8").splitlines()]
+    (tmp_path / "text").write_text(text or "\n".join(said), encoding="utf-8")
+    arguments = ("--order", 1, "--discount-fallback", "--out", tmp_path / "lm")
+    assert asr_command("lm", "train", tmp_path / "text", *arguments)[0] == 0
+    _, _, errors = asr_command("tune", bundle, dev, "--lm", tmp_path / "lm", "--beam", 2)
+    assert ("asr lm train --characters" in errors) is advised
+
+
 def test_tuning_fills_the_bundle_and_the_beam_uses_it(trained, asr_command, bundle: Path, lm: Path) -> None:
     dev = trained.corpus / "dev.jsonl"
     status, output, errors = asr_command("tune", bundle, dev, "--lm", lm, "--beam", 4)
