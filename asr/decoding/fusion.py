@@ -4,7 +4,8 @@ The weight of a prefix is
 
     exp(lm_weight * log P(words) + word_bonus * words + unknown_score * unknown words + boosts)
 
-or, with a language model of characters, which knows no words but can spell all,
+or, with a language model of characters, which knows no words but can spell all (Maas et al. 2015, "Lexicon-free
+conversational speech recognition with neural networks"),
 
     exp(lm_weight * log P(characters) + character_bonus * characters + word_bonus * words + boosts)
 
