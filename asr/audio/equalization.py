@@ -4,10 +4,15 @@ What a microphone, a room and a throat do to everything that is said through the
 constant in the logarithm of the spectrum; dividing by the mean takes it away. That is cepstral mean normalisation (Atal
 1974; Furui 1981) over a speaker instead of an utterance, for a single word would lose with its mean much of what was
 said. It is done to waveforms, before features, so that whatever training does to waveforms comes after.
+
+Who is heard for a second or two is known by that and by what voices are like: the expectation of the mean, given the
+frames heard and a prior worth so many frames more (MAP estimation: Gauvain & Lee 1994). So a single short utterance by
+somebody unknown does not lose what was said with what it sounds like.
 """
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -28,20 +33,35 @@ GRID_SAMPLES = 4096
 """Transforms are a multiple of this long: lengths with large prime factors take longer."""
 MOST_FRAMES = 60_000
 """Of a longer recording, frames that are further apart stand for all: ten minutes of them."""
+PRIOR_FRAMES = 100
+"""What is known of voices beforehand counts as so many frames, a second. With every utterance of AN4's dev speakers by
+itself 6.2 % of the words are wrong without, 5.1, 4.6, 4.5 and 4.7 % with half a second, one, two and four; through a
+microphone that is brighter or duller by 12 dB, 7.4 and 6.3 % without, 5.3 and 5.3 with one second, 5.2 and 5.6 with
+two (`recipes/an4`, mean of three seeds)."""
 
 
-def long_term_spectrum(waveforms: Iterable[Tensor], sample_rate: int) -> Tensor:
-    """The mean logarithm of the power at each frequency over the frames of speech of some waveforms.
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """What has been heard of a voice.
 
     Args:
-        waveforms: of one voice, each float32, shape (samples,).
-        sample_rate: samples per second.
-
-    Returns:
-        Natural logarithms, float32, shape (frequencies,), evenly spaced from 0 to half the sample rate; all 0, which
-        `equalize` takes for nothing known, if there are no samples.
+        spectrum: mean natural logarithm of the power at frequencies evenly spaced from 0 to half the sample rate,
+            float32, shape (frequencies,).
+        frames: how many frames of speech it is the mean of.
     """
-    size = 2 * round(WINDOW_SECONDS * sample_rate / 2)  # even, so that the last frequency is half the sample rate
+
+    spectrum: Tensor
+    frames: int
+
+
+def window_samples(sample_rate: int) -> int:
+    """The samples of a frame; even, so that the last of samples / 2 + 1 frequencies is half the sample rate."""
+    return 2 * round(WINDOW_SECONDS * sample_rate / 2)
+
+
+def hear(waveforms: Iterable[Tensor], sample_rate: int) -> Voice:
+    """The voice in some waveforms, each float32, shape (samples,); pauses do not count."""
+    size = window_samples(sample_rate)
     window = torch.hann_window(size)
     total, frames = torch.zeros(size // 2 + 1, dtype=torch.float64), 0
     for waveform in waveforms:
@@ -54,7 +74,30 @@ def long_term_spectrum(waveforms: Iterable[Tensor], sample_rate: int) -> Tensor:
         loud = power[loudness >= loudness.max() * 10 ** (-LOUD_DB / 10)]
         total += loud.clamp_min(1e-12).log().sum(dim=0)
         frames += len(loud)
-    return (total / max(frames, 1)).float()
+    return Voice((total / max(frames, 1)).float(), frames)
+
+
+def typical_spectrum(voices: Iterable[Voice]) -> Tensor:
+    """What voices are like: the mean spectrum of at least one, apart from their loudness; shape (frequencies,)."""
+    voices = list(voices)
+    spectra = torch.stack([voice.spectrum for voice in voices if voice.frames] or [voices[0].spectrum])
+    return (spectra - spectra.mean(dim=1, keepdim=True)).mean(dim=0)
+
+
+def long_term_spectrum(voice: Voice, typical: Tensor) -> Tensor:
+    """The spectrum of a voice to be expected after what has been heard of it, if voices are like `typical`.
+
+    Args:
+        voice: what has been heard.
+        typical: the spectrum that voices have but for their loudness, shape (frequencies,).
+
+    Returns:
+        Shape (frequencies,); all 0, which `equalize` takes for nothing known, if nothing was heard.
+    """
+    if not voice.frames:
+        return voice.spectrum
+    prior = typical + voice.spectrum.mean()
+    return (voice.frames * voice.spectrum + PRIOR_FRAMES * prior) / (voice.frames + PRIOR_FRAMES)
 
 
 def equalize(waveform: Tensor, spectrum: Tensor) -> Tensor:
@@ -64,7 +107,7 @@ def equalize(waveform: Tensor, spectrum: Tensor) -> Tensor:
 
     Args:
         waveform: float32, shape (samples,).
-        spectrum: of its voice, at its sample rate, as `long_term_spectrum` gives it.
+        spectrum: of its voice, at its sample rate.
 
     Returns:
         float32 in [-1, 1], shape (samples,).
@@ -82,8 +125,3 @@ def equalize(waveform: Tensor, spectrum: Tensor) -> Tensor:
     gains = functional.interpolate((-smooth / 2).exp(), samples // 2 + 1, mode="linear", align_corners=True)
     filtered: Tensor = torch.fft.irfft(torch.fft.rfft(waveform, samples) * gains[0, 0] * level, samples)
     return filtered[: len(waveform)].clamp(-1.0, 1.0)
-
-
-def equalize_by(voice: Tensor | None, waveform: Tensor, sample_rate: int) -> Tensor:
-    """As `equalize`, by the long-term spectrum of a voice; if that is None, by what is heard in the waveform itself."""
-    return equalize(waveform, long_term_spectrum([waveform], sample_rate) if voice is None else voice)

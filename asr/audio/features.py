@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from asr.audio.equalization import window_samples
 from asr.config import FeatureConfig
 from asr.errors import ConfigError
 
@@ -38,6 +39,8 @@ class LogMel(nn.Module):
     filters: Tensor
     mean: Tensor
     std: Tensor
+    typical_voice: Tensor
+    """With equalisation, what voices are like: `asr.audio.equalization.typical_spectrum`. Equalisation comes before."""
 
     def __init__(self, config: FeatureConfig) -> None:
         super().__init__()
@@ -57,6 +60,8 @@ class LogMel(nn.Module):
         if config.normalization == "global":
             self.register_buffer("mean", torch.zeros(config.bins))
             self.register_buffer("std", torch.ones(config.bins))
+        if config.equalization == "speaker":
+            self.register_buffer("typical_voice", torch.zeros(window_samples(config.sample_rate) // 2 + 1))
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Features of a batch.

@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from asr.audio import load
-from asr.audio.equalization import equalize_by, long_term_spectrum
+from asr.audio.equalization import Voice, equalize, hear, long_term_spectrum, typical_spectrum
 from asr.dataset.manifest import Manifest
 from asr.errors import AudioError
 
@@ -17,34 +17,45 @@ MOST_SECONDS = 120.0
 class Voices:
     """The speakers of a manifest, equalised; see `asr.audio.equalization`.
 
-    Each one's long-term spectrum is measured at once, in a second or so for ten minutes of speech.
+    Each one is listened to at once, in a second or so for ten minutes of speech.
 
     Args:
         manifest: utterances with their speakers.
         sample_rate: samples per second of all waveforms.
+        typical: the spectrum of voices in general (`typical_spectrum`); None is that of the speakers at hand, those
+            unknown taken for one.
     """
 
-    def __init__(self, manifest: Manifest, sample_rate: int) -> None:
+    def __init__(self, manifest: Manifest, sample_rate: int, typical: Tensor | None = None) -> None:
         self.sample_rate = sample_rate
-        spoken: dict[str, list[int]] = defaultdict(list)
+        spoken: dict[str | None, list[int]] = defaultdict(list)
         for index, utterance in enumerate(manifest):
-            if utterance.speaker is not None:
+            if typical is None or utterance.speaker is not None:
                 spoken[utterance.speaker].append(index)
-        self._spectra: dict[str, Tensor] = {}
-        for speaker, indices in spoken.items():
-            waveforms = []
-            for index in _spread(indices, manifest.durations[indices]):
-                utterance = manifest[index]
-                try:
-                    waveforms.append(load(utterance.audio_filepath, sample_rate, utterance.offset, utterance.duration))
-                except AudioError:
-                    continue  # whoever needs the utterance itself will say so
-            self._spectra[speaker] = long_term_spectrum(waveforms, sample_rate)
+        voices = {speaker: _hear(manifest, indices, sample_rate) for speaker, indices in spoken.items()}
+        self.typical = typical_spectrum(voices.values()) if typical is None else typical
+        self._spectra = {
+            speaker: long_term_spectrum(voice, self.typical) for speaker, voice in voices.items() if speaker is not None
+        }
 
     def equalized(self, waveform: Tensor, speaker: str | None) -> Tensor:
         """A waveform (samples,) as if its speaker were any; of an unknown one, by what is heard in it."""
-        voice = self._spectra.get(speaker) if speaker is not None else None
-        return equalize_by(voice, waveform, self.sample_rate)
+        spectrum = self._spectra.get(speaker) if speaker is not None else None
+        if spectrum is None:
+            spectrum = long_term_spectrum(hear([waveform], self.sample_rate), self.typical)
+        return equalize(waveform, spectrum)
+
+
+def _hear(manifest: Manifest, indices: list[int], sample_rate: int) -> Voice:
+    """The voice in some utterances of a manifest, or in part of them."""
+    waveforms = []
+    for index in _spread(indices, manifest.durations[indices]):
+        utterance = manifest[index]
+        try:
+            waveforms.append(load(utterance.audio_filepath, sample_rate, utterance.offset, utterance.duration))
+        except AudioError:
+            continue  # whoever needs the utterance itself will say so
+    return hear(waveforms, sample_rate)
 
 
 def _spread(indices: list[int], durations: np.ndarray) -> list[int]:

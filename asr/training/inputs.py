@@ -116,6 +116,7 @@ def prepare_inputs(recipe: Recipe) -> Inputs:
             "set tokenizer.characters to those of the transcripts and a space, or the share to 0"
         )
     rate = recipe.features.sample_rate
+    voices = Voices(manifest, rate) if recipe.features.equalization == "speaker" else None
     cache_bytes = int(recipe.training.cache_gigabytes * 1e9)
     train = SpeechDataset(
         manifest,
@@ -127,7 +128,7 @@ def prepare_inputs(recipe: Recipe) -> Inputs:
         cache_bytes,
         token_dropout=recipe.tokenizer.dropout,
         longest_seconds=recipe.data.max_seconds,
-        voices=_voices(recipe, manifest),
+        voices=voices,
     )
     dev = None
     if recipe.data.dev is not None:
@@ -138,16 +139,11 @@ def prepare_inputs(recipe: Recipe) -> Inputs:
             normalizer,
             rate,
             cache_bytes=cache_bytes,
-            voices=_voices(recipe, dev_manifest),
+            voices=Voices(dev_manifest, rate, voices.typical) if voices is not None else None,
         )
         dev_texts = (normalizer(utterance.text) for utterance in dev.manifest)
         check_coverage(tokenizer, dev_texts, (utterance.id for utterance in dev.manifest))
     return Inputs(recipe, tokenizer, train, dev, left_out=int((~kept).sum()))
-
-
-def _voices(recipe: Recipe, manifest: Manifest) -> Voices | None:
-    """Of a manifest, if the recipe equalises them."""
-    return Voices(manifest, recipe.features.sample_rate) if recipe.features.equalization == "speaker" else None
 
 
 def _hours(manifest: Manifest) -> float:

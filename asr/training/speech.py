@@ -99,6 +99,8 @@ class SpeechTask:
     def build(self) -> Model:
         recipe = self.recipe
         model = Model(recipe.features, recipe.model, self.inputs.tokenizer.size)
+        if self.inputs.train.voices is not None:
+            model.features.typical_voice.copy_(self.inputs.train.voices.typical)
         if recipe.features.normalization == "global":
             model.features.fit_normalization((batch.waveforms, batch.lengths) for batch in self.inputs.load_plain())
         return model

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from asr.audio.equalization import equalize_by, long_term_spectrum
+from asr.audio.equalization import equalize, hear, long_term_spectrum
 from asr.audio.load import info, load
 from asr.config import Precision
 from asr.decoding.decoder import LM_FOLDER, DecodingOptions, build_decoder, describe
@@ -56,7 +56,9 @@ class Recognizer:
         self.tokenizer = bundle.tokenizer
         self.normalizer = Normalizer(bundle.text)
         self.sample_rate = bundle.features.sample_rate
-        self.equalizes = bundle.features.equalization == "speaker"
+        equalizes = bundle.features.equalization == "speaker"
+        self.typical_voice = bundle.model.features.typical_voice.cpu() if equalizes else None
+        """The spectrum of voices in general, for a model that wants them equalised."""
         self.frame_seconds = bundle.model.frame_seconds
         self.decoding = decoding or DecodingOptions()
         self.temperature = bundle.calibration.beam if self.decoding.beam_size else bundle.calibration.greedy
@@ -83,8 +85,8 @@ class Recognizer:
         """Log-probabilities of the tokens of some waveforms, at least one.
 
         Args:
-            waveforms: float32 in [-1, 1] at `sample_rate`, each of shape (samples,); equalised, if the recogniser
-                `equalizes`.
+            waveforms: float32 in [-1, 1] at `sample_rate`, each of shape (samples,); equalised, if the recogniser has a
+                `typical_voice`.
 
         Returns:
             log_probs (batch, frames, tokens), natural logs, and their lengths (batch,), on the recogniser's device.
@@ -103,11 +105,13 @@ class Recognizer:
 
         Args:
             waveforms: each of shape (samples,) at `sample_rate`.
-            voice: the long-term spectrum of whoever speaks in all of them, which a recogniser that `equalizes` wants
-                to know; None is that each is by somebody else, who is known by it alone.
+            voice: the long-term spectrum of whoever speaks in all of them, which a recogniser that equalises voices
+                wants to know; None is that each is by somebody else, who is known by it alone.
         """
-        if self.equalizes:
-            waveforms = [equalize_by(voice, waveform, self.sample_rate) for waveform in waveforms]
+        if self.typical_voice is not None:
+            waveforms = [
+                equalize(waveform, self._spectrum([waveform]) if voice is None else voice) for waveform in waveforms
+            ]
         return self.read(*self.log_probs(waveforms)) if waveforms else []
 
     def voice(self, paths: Iterable[Path | str]) -> Tensor:
@@ -116,7 +120,7 @@ class Recognizer:
         Raises:
             ConfigError: the recogniser has no use for it.
         """
-        if not self.equalizes:
+        if self.typical_voice is None:
             raise ConfigError(
                 "one speaker: this model was not trained to be told of voices; transcribe without --one-speaker, or "
                 'train one with features.equalization = "speaker"'
@@ -127,7 +131,12 @@ class Recognizer:
                 with contextlib.suppress(AudioError):
                     yield load(path, self.sample_rate)
 
-        return long_term_spectrum(waveforms(), self.sample_rate)
+        return self._spectrum(waveforms())
+
+    def _spectrum(self, waveforms: Iterable[Tensor]) -> Tensor:
+        """The long-term spectrum of the voice in some waveforms."""
+        assert self.typical_voice is not None
+        return long_term_spectrum(hear(waveforms, self.sample_rate), self.typical_voice)
 
     def read(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
         """As `nbest`, from log-probabilities (batch, frames, tokens) and lengths (batch,)."""

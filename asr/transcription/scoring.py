@@ -164,7 +164,8 @@ def _batches(
 
     If it equalises voices, everything that a speaker says in the manifest tells what they sound like.
     """
-    voices = Voices(manifest, recognizer.sample_rate) if recognizer.equalizes else None
+    typical = recognizer.typical_voice
+    voices = Voices(manifest, recognizer.sample_rate, typical) if typical is not None else None
     problems: list[str] = []
     done = 0
     for batch in batches_by_length([utterance.duration for utterance in utterances], batch_seconds):

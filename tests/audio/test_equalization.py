@@ -5,7 +5,17 @@ import pytest
 import scipy.signal
 import torch
 
-from asr.audio.equalization import HOP_SECONDS, LOUD_DB, WINDOW_SECONDS, equalize, long_term_spectrum
+from asr.audio.equalization import (
+    HOP_SECONDS,
+    LOUD_DB,
+    PRIOR_FRAMES,
+    WINDOW_SECONDS,
+    Voice,
+    equalize,
+    hear,
+    long_term_spectrum,
+    typical_spectrum,
+)
 
 RATE = 8000
 SECONDS = 20
@@ -23,7 +33,7 @@ def voice(numerator, denominator=(1.0,), seed=0, seconds=SECONDS):
 
 
 def own(waveform):
-    return equalize(waveform, long_term_spectrum([waveform], RATE))
+    return equalize(waveform, hear([waveform], RATE).spectrum)
 
 
 def slope(waveform):
@@ -51,7 +61,7 @@ def test_the_spectrum_is_the_mean_logarithm_over_loud_frames():
         loudest = max(power.sum() for power in powers)
         logarithms += [np.log(power) for power in powers if power.sum() >= loudest / 10 ** (LOUD_DB / 10)]
     assert len(logarithms) < sum(1 + len(waveform) // hop for waveform in waveforms)
-    np.testing.assert_allclose(long_term_spectrum(waveforms, RATE), np.mean(logarithms, axis=0), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(hear(waveforms, RATE).spectrum, np.mean(logarithms, axis=0), rtol=1e-3, atol=1e-3)
 
 
 def test_makes_the_spectrum_flat():
@@ -79,12 +89,12 @@ def test_pauses_do_not_matter():
 def test_nothing_is_delayed():
     click = torch.zeros(RATE)
     click[3000] = 0.1
-    assert equalize(click, long_term_spectrum([voice([1.0, 0.8])], RATE)).abs().argmax() == 3000
+    assert equalize(click, hear([voice([1.0, 0.8])], RATE).spectrum).abs().argmax() == 3000
 
 
 def test_two_utterances_of_a_voice_keep_what_is_different():
     low, high = voice([1.0, 0.8], seed=1, seconds=2), voice([1.0, -0.8], seed=2, seconds=2)
-    together = long_term_spectrum([low, high], RATE)
+    together = hear([low, high], RATE).spectrum
     apart = slope(equalize(low, together)) - slope(equalize(high, together))
     np.testing.assert_allclose(apart, slope(low) - slope(high), atol=0.5)
     assert np.abs(slope(own(low)) - slope(own(high))).max() < 4 < np.abs(apart).max()
@@ -106,21 +116,36 @@ def test_next_to_nothing_stays_finite(waveform):
 
 def test_without_samples_nothing_is_known_and_nothing_changed():
     waveform = voice([1.0])
-    assert torch.equal(equalize(waveform, long_term_spectrum([], RATE)), waveform)
+    assert torch.equal(equalize(waveform, hear([], RATE).spectrum), waveform)
 
 
 def test_long_recordings_are_heard_in_part(monkeypatch):
     waveform = voice([1.0, 0.8])
-    whole = long_term_spectrum([waveform], RATE)
+    whole = hear([waveform], RATE).spectrum
     monkeypatch.setattr("asr.audio.equalization.MOST_FRAMES", 500)
-    assert (long_term_spectrum([waveform], RATE) - whole).abs().max() < 0.5
-    assert not torch.equal(long_term_spectrum([waveform], RATE), whole)
+    assert (hear([waveform], RATE).spectrum - whole).abs().max() < 0.5
+    assert not torch.equal(hear([waveform], RATE).spectrum, whole)
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000])  # 32 ms of the second are 353 samples
 def test_the_last_frequency_is_half_the_sample_rate(rate):
     highest = torch.tensor([1.0, -1.0]).repeat(rate)
-    spectrum = long_term_spectrum([highest], rate)
+    spectrum = hear([highest], rate).spectrum
     size = 2 * (len(spectrum) - 1)
     whole = len(highest) // round(HOP_SECONDS * rate)  # frames; the last few are cut
     assert spectrum[-1].item() == pytest.approx(2 * np.log(size / 2), abs=20 / whole)
+
+
+def test_of_a_voice_heard_briefly_what_voices_are_like_is_expected():
+    typical = torch.tensor([2.0, 0.0, -2.0])
+    heard = torch.tensor([-1.0, -3.0, -2.0])
+    for frames, share in ((PRIOR_FRAMES, 0.5), (3 * PRIOR_FRAMES, 0.25)):
+        found = long_term_spectrum(Voice(heard, frames), typical)
+        torch.testing.assert_close(found, (1 - share) * heard + share * (typical - 2.0))  # as loud as was heard
+    assert torch.equal(long_term_spectrum(Voice(torch.zeros(3), 0), typical), torch.zeros(3))
+
+
+def test_typical_is_the_mean_of_voices_whatever_their_loudness():
+    voices = [Voice(torch.tensor([1.0, 3.0]), 7), Voice(torch.tensor([15.0, 11.0]), 900), Voice(torch.zeros(2), 0)]
+    assert typical_spectrum(voices).tolist() == [0.5, -0.5]
+    assert typical_spectrum(voices[2:]).tolist() == [0.0, 0.0]

@@ -5,7 +5,7 @@ import soundfile
 import torch
 
 from asr.audio import load
-from asr.audio.equalization import equalize, long_term_spectrum
+from asr.audio.equalization import equalize, hear, long_term_spectrum, typical_spectrum
 from asr.dataset import Manifest, Utterance, voices, write_manifest
 from asr.dataset.voices import Voices
 
@@ -29,26 +29,49 @@ def waveform(manifest, index):
     return load(manifest[index].audio_filepath, RATE)
 
 
+def spectrum(waveforms, typical):
+    return long_term_spectrum(hear(waveforms, RATE), typical)
+
+
 def test_a_speaker_is_known_by_all_they_say(manifest):
-    heard = Voices(manifest, RATE)
-    spectrum = long_term_spectrum([waveform(manifest, 0), waveform(manifest, 2)], RATE)
+    voices = Voices(manifest, RATE)
+    expected = spectrum([waveform(manifest, 0), waveform(manifest, 2)], voices.typical)
     for index in (0, 2):
         spoken = waveform(manifest, index)
-        assert torch.equal(heard.equalized(spoken, "anna"), equalize(spoken, spectrum))
+        assert torch.equal(voices.equalized(spoken, "anna"), equalize(spoken, expected))
 
 
 @pytest.mark.parametrize("speaker", [None, "carla"])
 def test_others_are_known_by_what_is_heard(manifest, speaker):
-    spoken = waveform(manifest, 3)
-    expected = equalize(spoken, long_term_spectrum([spoken], RATE))
-    assert torch.equal(Voices(manifest, RATE).equalized(spoken, speaker), expected)
+    spoken, voices = waveform(manifest, 3), Voices(manifest, RATE)
+    expected = equalize(spoken, spectrum([spoken], voices.typical))
+    assert torch.equal(voices.equalized(spoken, speaker), expected)
+
+
+def test_typical_are_the_speakers_each_once_unless_told(manifest):
+    said = [[0, 2], [1], [3]]
+    heard = [hear([waveform(manifest, index) for index in each], RATE) for each in said]
+    assert torch.equal(Voices(manifest, RATE).typical, typical_spectrum(heard))
+    told = torch.linspace(-1.0, 1.0, len(heard[0].spectrum))
+    spoken = waveform(manifest, 1)
+    assert torch.equal(Voices(manifest, RATE, told).typical, told)
+    assert torch.equal(
+        Voices(manifest, RATE, told).equalized(spoken, "bert"), equalize(spoken, spectrum([spoken], told))
+    )
 
 
 def test_recordings_that_cannot_be_read_are_passed_over(manifest):
     manifest[0].audio_filepath.unlink()
-    spoken = waveform(manifest, 2)
-    expected = equalize(spoken, long_term_spectrum([spoken], RATE))
-    assert torch.equal(Voices(manifest, RATE).equalized(spoken, "anna"), expected)
+    spoken, voices = waveform(manifest, 2), Voices(manifest, RATE)
+    assert torch.equal(voices.equalized(spoken, "anna"), equalize(spoken, spectrum([spoken], voices.typical)))
+
+
+def test_where_none_can_be_read_nothing_is_known(manifest):
+    spoken = waveform(manifest, 0)
+    for utterance in manifest:
+        utterance.audio_filepath.unlink()
+    assert not Voices(manifest, RATE).typical.any()
+    assert torch.equal(Voices(manifest, RATE).equalized(spoken, "anna"), spoken)
 
 
 def test_of_those_who_say_much_a_part_is_heard(tmp_path, monkeypatch):

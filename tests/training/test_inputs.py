@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from asr.audio.equalization import equalize, long_term_spectrum
+from asr.audio.equalization import equalize, hear, long_term_spectrum
 from asr.errors import TextError
 from asr.training.inputs import prepare_inputs
 from recipes import change
@@ -50,5 +50,5 @@ def test_voices_are_equalised_wherever_audio_is_read(recipe):
     ):
         for batch, other in zip(batches, others, strict=True):
             for waveform, found, length in zip(batch.waveforms, other.waveforms, batch.lengths, strict=True):
-                spectrum = long_term_spectrum([waveform[:length]], 16000)
+                spectrum = long_term_spectrum(hear([waveform[:length]], 16000), equalized.train.voices.typical)
                 assert torch.equal(found[:length], equalize(waveform[:length], spectrum))

@@ -14,7 +14,8 @@ import torch
 from rich.console import Console
 
 from asr.config import Recipe
-from asr.dataset import Utterance, write_manifest
+from asr.dataset import Manifest, Utterance, write_manifest
+from asr.dataset.voices import Voices
 from asr.errors import TextError, TrainingError
 from asr.model import load_bundle
 from asr.training import train
@@ -128,7 +129,6 @@ def test_killed_at_random_and_resumed_is_as_never_stopped(exact, tmp_path):
     program = f"""
 import os, signal, sys, torch
 from pathlib import Path
-from asr.audio.equalization import equalize, long_term_spectrum
 from asr.config import Recipe
 from asr.training import train
 from asr.training.trainer import Trainer
@@ -203,6 +203,14 @@ def test_without_dev_the_last_model_is_kept(recipe, tmp_path):
     result = train(change(recipe, data={"dev": None}), tmp_path, console=quiet())
     assert result.dev_wer is None
     assert load_bundle(result.model).provenance["outcome"]["epoch"] == 3
+
+
+def test_what_voices_are_like_is_heard_in_the_training_set_and_travels(recipe, tmp_path):
+    equalizing = change(recipe, features={"normalization": "global", "equalization": "speaker"})
+    result = train(equalizing, tmp_path, console=quiet())
+    typical = load_bundle(result.model).model.features.typical_voice
+    assert torch.equal(typical, Voices(Manifest(*recipe.data.train), recipe.features.sample_rate).typical)
+    assert typical.any()
 
 
 def test_global_normalisation_is_fitted_on_the_training_set_and_travels(recipe, tmp_path):
