@@ -50,7 +50,8 @@ def train(
         prune: for each order, leave out n-grams that occur so many times or fewer; the last number is for all further
             orders. (0, 0, 1) leaves out trigrams and longer n-grams that occur once.
         fallback: discounts for counts 1, 2, and 3 or more, e.g. `FALLBACK`, for those orders where the text is too
-            small to estimate them. None makes that an error, since the model is then seldom worth having.
+            small to estimate them. None makes that an error, since the model is then seldom worth having; but of
+            characters there are never enough different ones, so `FALLBACK` serves.
         unit: what the n-grams are of: words, or characters, the space between words being one.
 
     Raises:
@@ -62,6 +63,8 @@ def train(
         raise LanguageModelError(
             f"fallback={tuple(fallback)}: not three discounts within 0..1, 0..2 and 0..3; fix them"
         )
+    if unit == "character" and fallback is None:
+        fallback = FALLBACK
     name, raw = split_corpus(*read_corpus(source), unit)
     vocabulary, stream = number_words(name, raw)
     del raw

@@ -61,7 +61,7 @@ def test_the_language_model_repairs_what_greedy_mishears(lm: asr.lm.NgramModel) 
 
 def test_a_model_of_characters_is_weighed_by_characters() -> None:
     """It has never read "aba", but that b follows a."""
-    lm = asr.lm.train(["ab abab ab", "ababab"] * 3, order=2, fallback=(0.5, 1.0, 1.5), unit="character")
+    lm = asr.lm.train(["ab abab ab", "ababab"] * 3, order=2, unit="character")
     corpus = emissions(("aba ba", " ?    "), ("ababab", "     ?"))
     tuning = tune(corpus, TOKENIZER, NORMALIZER, lm, beam_size=10)
     assert (tuning.greedy_wer, tuning.best.wer) == (pytest.approx(2 / 3), 0.0)

@@ -93,7 +93,7 @@ def test_a_language_model_of_characters_is_trained_tuned_and_used(
     trained, asr_command, bundle: Path, tmp_path: Path
 ) -> None:
     train, dev, lm = trained.corpus / "train.jsonl", trained.corpus / "dev.jsonl", tmp_path / "lm"
-    arguments = ("--characters", "--order", 4, "--discount-fallback", "--out", lm)
+    arguments = ("--characters", "--order", 4, "--out", lm)
     status, output, errors = asr_command("lm", "train", train, *arguments)
     assert status == 0, errors
     assert [line.split()[0] for line in output.splitlines()] == ["1-grams", "2-grams", "3-grams", "4-grams"]

@@ -23,9 +23,7 @@ def test_units_of_a_sentence() -> None:
 
 
 def test_a_model_of_characters_is_one_of_words_that_are_characters(tmp_path: Path) -> None:
-    spelling, words = (
-        train(lines, 4, fallback=FALLBACK, unit=unit) for lines, unit in ((LINES, "character"), (APART, "word"))
-    )
+    spelling, words = train(LINES, 4, unit="character"), train(APART, 4, fallback=FALLBACK)
     for ours, theirs in zip(spelling.ngrams(), words.ngrams(), strict=True):
         for mine, other in zip(ours, theirs, strict=True):
             assert mine.tolist() == other.tolist()
@@ -36,7 +34,7 @@ def test_a_model_of_characters_is_one_of_words_that_are_characters(tmp_path: Pat
 
 
 def test_perplexity_is_that_of_characters() -> None:
-    model = train(sentences(50), 3, fallback=FALLBACK, unit="character")
+    model = train(sentences(50), 3, unit="character")
     lines = ["w1 w2", "", "w9"]
     total, count = 0.0, 0
     for line in lines:
@@ -67,4 +65,4 @@ def test_models_saved_before_there_were_units_are_of_words(tmp_path: Path) -> No
 def test_a_text_that_is_not_utf8_has_no_characters(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(b"ab\n\xff\n")
     with pytest.raises(LanguageModelError, match=r"text: not UTF-8 at byte 3; save it as UTF-8"):
-        train(tmp_path / "text", 2, fallback=FALLBACK, unit="character")
+        train(tmp_path / "text", 2, unit="character")
