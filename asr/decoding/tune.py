@@ -23,8 +23,8 @@ from asr.text.tokenizer import Tokenizer
 LM_WEIGHTS = (0.0, 0.5, 1.0, 1.5, 2.0)
 WORD_BONUSES = (-1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
 BONUSES: dict[Unit, tuple[float, ...]] = {"word": WORD_BONUSES, "character": (0.0, 0.5, 1.0, 1.5, 2.0)}
-"""The coarse grid; a model of characters gives words no bonus. Between its
-points the search goes on around the best, at half the step and at a quarter."""
+"""The coarse grid; a model of characters gives words no bonus. Between its points the search goes on around the best,
+at half the step and at a quarter."""
 REFINEMENTS = 2
 UNTUNED: dict[Unit, float] = {"word": WORD_BONUS, "character": 0.0}
 UNKNOWN_SCORES = (-10.0, -5.0, -2.5, -1.0)
