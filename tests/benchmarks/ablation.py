@@ -17,8 +17,9 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 
 from harness import Report
 
@@ -155,7 +156,7 @@ def line(row: str, found: System, base: System, runs: Path) -> list[str]:
         [json.loads(line) for line in (folder(row, seed, runs) / "history.jsonl").read_text().splitlines()]
         for seed in range(len(found.runs))
     ]
-    minutes = mean(epochs[-1]["seconds"] for epochs in history) / 60
+    minutes = mean(duration(epochs) for epochs in history) / 60
     clipped = mean(epoch["clipped_share"] for epochs in history for epoch in epochs)
     loss = mean(epochs[-1]["dev_loss"] for epochs in history)
     wers = ", ".join(f"{100 * wer:.2f}" for wer in found.wers)
@@ -166,6 +167,12 @@ def line(row: str, found: System, base: System, runs: Path) -> list[str]:
     low, high = compared.interval
     verdict = "better" if high < 0 else "worse" if low > 0 else "not shown"
     return [*told, f"{100 * compared.difference:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})", verdict]
+
+
+def duration(epochs: list[dict[str, float]]) -> float:
+    """Seconds of a training, from its history: the median epoch's times their number, so that pauses do not count."""
+    ends = [0.0, *(epoch["seconds"] for epoch in epochs)]
+    return len(epochs) * median(end - begin for begin, end in pairwise(ends))
 
 
 def main() -> None:

@@ -231,3 +231,7 @@ def test_ablation_tells_better_from_worse(tmp_path: Path) -> None:
         told[row] = ablation.line(row, other, base, tmp_path)
     assert told["joined"][1:6] == ["11.11", "11.11, 11.11", "1.500", "1.5", "25.0 %"]
     assert [told[row][-1] for row in told] == ["worse", "better", "not shown"]
+
+
+def test_pauses_of_an_ablation_do_not_count() -> None:
+    assert ablation.duration([{"seconds": seconds} for seconds in (11.0, 21.0, 1031.0, 1041.0)]) == 42.0
