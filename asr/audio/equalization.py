@@ -125,3 +125,10 @@ def equalize(waveform: Tensor, spectrum: Tensor) -> Tensor:
     gains = functional.interpolate((-smooth / 2).exp(), samples // 2 + 1, mode="linear", align_corners=True)
     filtered: Tensor = torch.fft.irfft(torch.fft.rfft(waveform, samples) * gains[0, 0] * level, samples)
     return filtered[: len(waveform)].clamp(-1.0, 1.0)
+
+
+def equalize_by(spectrum: Tensor | None, waveform: Tensor, sample_rate: int, typical: Tensor) -> Tensor:
+    """As `equalize`; where the spectrum is not known, by what is heard in the waveform itself."""
+    if spectrum is None:
+        spectrum = long_term_spectrum(hear([waveform], sample_rate), typical)
+    return equalize(waveform, spectrum)

@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from asr.audio import load
-from asr.audio.equalization import Voice, equalize, hear, long_term_spectrum, typical_spectrum
+from asr.audio.equalization import Voice, equalize_by, hear, long_term_spectrum, typical_spectrum
 from asr.dataset.manifest import Manifest
 from asr.errors import AudioError
 
@@ -41,9 +41,7 @@ class Voices:
     def equalized(self, waveform: Tensor, speaker: str | None) -> Tensor:
         """A waveform (samples,) as if its speaker were any; of an unknown one, by what is heard in it."""
         spectrum = self._spectra.get(speaker) if speaker is not None else None
-        if spectrum is None:
-            spectrum = long_term_spectrum(hear([waveform], self.sample_rate), self.typical)
-        return equalize(waveform, spectrum)
+        return equalize_by(spectrum, waveform, self.sample_rate, self.typical)
 
 
 def _hear(manifest: Manifest, indices: list[int], sample_rate: int) -> Voice:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from asr.audio.equalization import equalize, hear, long_term_spectrum
+from asr.audio.equalization import equalize_by, hear, long_term_spectrum
 from asr.audio.load import info, load
 from asr.config import Precision
 from asr.decoding.decoder import LM_FOLDER, DecodingOptions, build_decoder, describe
@@ -108,10 +108,8 @@ class Recognizer:
             voice: the long-term spectrum of whoever speaks in all of them, which a recogniser that equalises voices
                 wants to know; None is that each is by somebody else, who is known by it alone.
         """
-        if self.typical_voice is not None:
-            waveforms = [
-                equalize(waveform, self._spectrum([waveform]) if voice is None else voice) for waveform in waveforms
-            ]
+        if (typical := self.typical_voice) is not None:
+            waveforms = [equalize_by(voice, waveform, self.sample_rate, typical) for waveform in waveforms]
         return self.read(*self.log_probs(waveforms)) if waveforms else []
 
     def voice(self, paths: Iterable[Path | str]) -> Tensor:
@@ -131,12 +129,7 @@ class Recognizer:
                 with contextlib.suppress(AudioError):
                     yield load(path, self.sample_rate)
 
-        return self._spectrum(waveforms())
-
-    def _spectrum(self, waveforms: Iterable[Tensor]) -> Tensor:
-        """The long-term spectrum of the voice in some waveforms."""
-        assert self.typical_voice is not None
-        return long_term_spectrum(hear(waveforms, self.sample_rate), self.typical_voice)
+        return long_term_spectrum(hear(waveforms(), self.sample_rate), self.typical_voice)
 
     def read(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
         """As `nbest`, from log-probabilities (batch, frames, tokens) and lengths (batch,)."""
