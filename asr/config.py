@@ -15,7 +15,8 @@ from asr.settings import Settings as Settings
 from asr.settings import parse_settings as parse_settings
 
 Precision = Literal["auto", "fp32", "bf16"]
-"""What products are computed in: `auto` is bf16 where the device multiplies it in hardware, fp32 elsewhere."""
+"""What products are computed in: `auto` is bf16 where the device multiplies it in hardware, fp32 elsewhere. Where it
+cannot even emulate it, as CPUs without AVX-512, `bf16` is fp32 too."""
 
 
 class DataConfig(Settings):

@@ -192,7 +192,7 @@ def _recur(
     packed = [kernel.pack(weight) for weight in weights]
 
     def run_one(direction: int) -> None:
-        into = np.empty((rows.shape[1], outputs), np.float32)
+        into = np.empty((rows.shape[1], kernel.columns(outputs)), np.float32)
         whole(kernel.functions, packed[direction], direction, into, *arrays(direction))
 
     if directions == 1 or torch.get_num_threads() == 1:

@@ -1,9 +1,10 @@
 """Products of a few rows with weights that stay, called from within compiled loops.
 
-At every step a recurrence multiplies some twenty rows by the same weights. That takes fifteen microseconds if the
-weights are arranged for it beforehand; to arrange them at every call, or to call from Python, takes longer than the
+At every step a recurrence multiplies some twenty rows by the same weights. In bf16 that takes fifteen microseconds if
+the weights are arranged for it beforehand; to arrange them at every call, or to call from Python, takes longer than the
 product. PyTorch's library holds what does neither, oneDNN's micro-kernel for blocks of matrix products (brgemm), and
-exports it: `at::native::cpublas::brgemm` and `brgemm_release` of ATen/native/CPUBlas.h, under their C++ names.
+exports it: `at::native::cpublas::brgemm` and `brgemm_release` of ATen/native/CPUBlas.h, under their C++ names. In
+float32 the micro-kernel is our own, `panels.py`.
 """
 
 import ctypes
@@ -12,36 +13,53 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 from torch import Tensor
 
 from asr.model.arithmetic import memory
+from asr.model.panels import Panels, multiply_panels
 
 LIBRARY = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
 MULTIPLY = "_ZN2at6native7cpublas6brgemmEllllllbPKN3c108BFloat16ES5_Pfb"
 RELEASE = "_ZN2at6native7cpublas14brgemm_releaseEb"
 
 
+class Kernel(Protocol):
+    """What arranges arrays for `multiply`."""
+
+    @property
+    def functions(self) -> tuple[int, ...]:
+        """What compiled code is given."""
+
+    def pack(self, weights: Tensor) -> NDArray[Any]:
+        """Weights (outputs, inputs) as it reads them."""
+
+    def width(self, inputs: int) -> int:
+        """Columns that rows must have; those beyond `inputs` are zero."""
+
+    def columns(self, outputs: int) -> int:
+        """Columns that products must have; those beyond `outputs` mean nothing."""
+
+
 @dataclass(frozen=True)
-class Kernel:
-    """Addresses of the two functions, which `multiply` and `release` call."""
+class Brgemm:
+    """Addresses of the two functions of PyTorch's library; weights and rows are in bf16."""
 
     multiply: int
     release: int
 
     @property
     def functions(self) -> tuple[int, int]:
-        """What compiled code is given."""
         return self.multiply, self.release
 
     def pack(self, weights: Tensor) -> NDArray[Any]:
-        """Weights (outputs, inputs) in bf16 as processors take them, pairs of inputs: (width / 2, outputs, 2)."""
+        """As processors take them, pairs of inputs: (width / 2, outputs, 2)."""
         outputs, inputs = weights.shape
         if inputs % 2:
             weights = torch.nn.functional.pad(weights, (0, 1))
@@ -51,16 +69,21 @@ class Kernel:
         return memory(weights.reshape(outputs, -1, 2).transpose(0, 1).contiguous())
 
     def width(self, inputs: int) -> int:
-        """Columns that rows must have: an even number. One beyond `inputs` is zero."""
         return inputs + inputs % 2
+
+    def columns(self, outputs: int) -> int:
+        return outputs
 
 
 @cache
 def kernel(dtype: torch.dtype) -> Kernel | None:
-    """What multiplies numbers of a kind on this machine; None if nothing does.
+    """What multiplies numbers of a kind on this machine; None if PyTorch is to do it, between compiled loops.
 
-    In float32, where a product takes five times as long, nothing is gained: there is none.
+    In float32 our own is taken on processors with vectors of AVX2: of wider ones it would use half, and on others it
+    has not been measured.
     """
+    if dtype == torch.float32 and torch.backends.cpu.get_cpu_capability() == "AVX2":
+        return Panels()
     # The functions end the process where oneDNN finds the processor too old, so it is asked first; and these variables
     # make it pretend to find an older one.
     limited = any(name in os.environ for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"))
@@ -72,7 +95,7 @@ def kernel(dtype: torch.dtype) -> Kernel | None:
     except (OSError, AttributeError):
         return None
     multiply, release = (address or 0 for address in addresses)
-    return Kernel(multiply, release)
+    return Brgemm(multiply, release)
 
 
 TRUTH = ir.IntType(1)
@@ -85,7 +108,7 @@ def _call(builder: Any, functions: Any, place: int, arguments: list[Any]) -> Non
     builder.call(builder.inttoptr(builder.extract_value(functions, place), kind.as_pointer()), arguments)
 
 
-def _multiply(typing_context, functions, rows, weights, products):  # type: ignore[no-untyped-def]
+def _brgemm(typing_context, functions, rows, weights, products):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         pointer = ir.IntType(8).as_pointer()
         arrays = [
@@ -110,11 +133,34 @@ def _release(typing_context, functions):  # type: ignore[no-untyped-def]
     return types.void(functions), generate
 
 
-multiply: Callable[..., None] = intrinsic(_multiply)
-"""In compiled code only: let products be rows times weights.
+_multiply_pairs: Callable[..., None] = intrinsic(_brgemm)
+_release_registers: Callable[..., None] = intrinsic(_release)
 
-Of the `functions` of the `Kernel` that packed the weights, rows (batch, inputs), weights as packed, and products
-(batch, outputs), float32; all contiguous. A thread that has multiplied must `release` before PyTorch multiplies in it.
-"""
-release: Callable[..., None] = intrinsic(_release)
-"""In compiled code only: give back the processor's matrix registers; of the `functions` of a `Kernel`."""
+
+def multiply(functions: Any, rows: Any, weights: Any, products: Any) -> None:
+    """In compiled code only: let products be rows times weights.
+
+    Of the `functions` of the `Kernel` that packed the weights, rows (batch, width), weights as packed, and products
+    (batch, columns), float32; all contiguous. A thread that has multiplied must `release` before PyTorch multiplies in
+    it.
+    """
+    raise NotImplementedError
+
+
+def release(functions: Any) -> None:
+    """In compiled code only: give back the processor's matrix registers; of the `functions` of a `Kernel`."""
+    raise NotImplementedError
+
+
+@overload(multiply)
+def _choose_multiply(functions, rows, weights, products):  # type: ignore[no-untyped-def]
+    if len(functions) == 0:
+        return lambda functions, rows, weights, products: multiply_panels(rows, weights, products)
+    return lambda functions, rows, weights, products: _multiply_pairs(functions, rows, weights, products)
+
+
+@overload(release)
+def _choose_release(functions):  # type: ignore[no-untyped-def]
+    if len(functions) == 0:
+        return lambda functions: None
+    return lambda functions: _release_registers(functions)

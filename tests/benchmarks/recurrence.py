@@ -19,6 +19,7 @@ from asr.model import compiled, recurrence
 from asr.model.elman import ELMAN
 from asr.model.gru import GRU
 from asr.model.lstm import LSTM
+from asr.model.precision import runs_bf16
 from asr.model.recurrence import Cell, Recurrence
 
 BATCH, FRAMES, INPUTS, UNITS, ROUNDS = 16, 120, 512, 256, 15
@@ -54,14 +55,21 @@ def runs(cell: Cell) -> dict[str, Callable[[], Tensor]]:
     def with_compiled_cell(dtype: torch.dtype) -> Tensor:
         return compiled.run(COMPILED[cell], frames, lengths, directions, dtype)
 
-    return {
+    in_float32: dict[str, Callable[[], Tensor]] = {
         "packed, float32": packed,
-        "packed, bf16": lambda: in_bf16(packed),
         "length-exact, float32, PyTorch's cell": pytorchs,
-        "length-exact, bf16, PyTorch's cell": lambda: in_bf16(pytorchs),
         "length-exact, float32, compiled cell": lambda: with_compiled_cell(torch.float32),
-        "length-exact, bf16, compiled cell": lambda: with_compiled_cell(torch.bfloat16),
     }
+    return (
+        in_float32
+        if not runs_bf16(frames.device)
+        else in_float32
+        | {
+            "packed, bf16": lambda: in_bf16(packed),
+            "length-exact, bf16, PyTorch's cell": lambda: in_bf16(pytorchs),
+            "length-exact, bf16, compiled cell": lambda: with_compiled_cell(torch.bfloat16),
+        }
+    )
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ from asr.config import load_recipe
 from asr.dataset import Manifest, Utterance
 from asr.decoding import greedy
 from asr.model import Model, Recurrence
+from asr.model.precision import runs_bf16
 from asr.text import CharTokenizer
 
 TINY = Shape("lstm", 2, 8)
@@ -184,6 +185,8 @@ def test_manifest_curves_are_drawn_for_every_system(tmp_path: Path) -> None:
 
 
 def test_device_benchmark_runs_on_the_cpu(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not runs_bf16(torch.device("cpu")):
+        pytest.skip("this processor has no AVX-512, which bf16 needs")
     monkeypatch.setattr(gpu, "SHAPES", (TINY,))
     gpu.run(report, torch.device("cpu"), utterances=2, seconds=0.5)
     assert names(report) == {("train-recurrence-lstm-2x8-bf16", "bare-cpu")}

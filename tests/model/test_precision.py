@@ -1,13 +1,25 @@
+import pytest
 import torch
+from torch import nn
 
-from asr.model.precision import choose_precision
+from asr.model.precision import choose_precision, runs_bf16
 
 CPU = torch.device("cpu")
 
 
-def test_what_is_asked_for_is_taken():
+@pytest.mark.parametrize("possible", [True, False])
+def test_what_is_asked_for_is_taken_if_it_runs(possible, monkeypatch):
+    monkeypatch.setattr("asr.model.precision.runs_bf16", lambda device: possible)
     assert choose_precision("fp32", CPU) == "fp32"
-    assert choose_precision("bf16", CPU) == "bf16"
+    assert choose_precision("bf16", CPU) == ("bf16" if possible else "fp32")
+
+
+@pytest.mark.parametrize("cell", [nn.LSTM, nn.GRU, nn.RNN])
+def test_what_is_said_to_run_does(cell):
+    if not runs_bf16(CPU):
+        pytest.skip("this processor has no AVX-512, which bf16 needs")
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert cell(4, 4)(torch.randn(3, 2, 4))[0].dtype == torch.bfloat16
 
 
 def test_auto_is_bf16_only_where_the_processor_has_it(monkeypatch):

@@ -7,6 +7,7 @@ import torch
 
 from asr.model import products
 from asr.model.arithmetic import memory
+from asr.model.panels import Panels
 
 
 @numba.njit(nogil=True)
@@ -44,8 +45,10 @@ def test_pytorch_multiplies_after_it(kernel):
     assert torch.equal(torch.mm(rows, weights.t()), before)
 
 
-def test_there_is_none_in_float32():
-    assert products.kernel(torch.float32) is None
+@pytest.mark.parametrize(("capability", "found"), [("DEFAULT", False), ("AVX2", True), ("AVX512", False)])
+def test_in_float32_there_is_ours_where_vectors_are_as_long(capability, found, monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert isinstance(products.kernel.__wrapped__(torch.float32), Panels) == found
 
 
 @pytest.mark.parametrize("name", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])
