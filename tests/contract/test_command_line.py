@@ -1,5 +1,6 @@
 """The command line keeps its promises: examples that work, one line for an error, an exit status."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -80,6 +81,19 @@ def test_bug_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("asr.config.load_recipe", fail)
     with pytest.raises(ZeroDivisionError):
         CliRunner().invoke(asr.cli.app, ["train", str(tmp_path)], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(("policy", "found"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_leave_their_cores_unless_told_otherwise(policy: str | None, found: str) -> None:
+    code = """
+import os, sys, asr.cli
+asr.cli.app = lambda prog_name: print(os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules)
+asr.cli.main()
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {} if policy is None else {"OMP_WAIT_POLICY": policy}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [found, "False"]
 
 
 def test_module_is_the_command() -> None:
