@@ -26,5 +26,7 @@ def choose_precision(wanted: Precision, device: torch.device) -> Literal["fp32",
 
 
 def runs_bf16(device: torch.device) -> bool:
-    """Whether every cell runs in bf16, be it emulated: on CPUs without AVX-512 oneDNN refuses the LSTM."""
-    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    """Whether every cell runs in bf16, be it emulated: on CPUs without AVX-512 oneDNN, if there, refuses the LSTM."""
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return True
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -14,6 +14,13 @@ def test_what_is_asked_for_is_taken_if_it_runs(possible, monkeypatch):
     assert choose_precision("bf16", CPU) == ("bf16" if possible else "fp32")
 
 
+@pytest.mark.parametrize(("device", "has_onednn"), [("cpu", False), ("cuda", True)])
+def test_only_onednn_refuses(device, has_onednn, monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: has_onednn)
+    monkeypatch.setattr(torch.ops, "mkldnn", None)  # a PyTorch without oneDNN cannot be asked
+    assert runs_bf16(torch.device(device))
+
+
 @pytest.mark.parametrize("cell", [nn.LSTM, nn.GRU, nn.RNN])
 def test_what_is_said_to_run_does(cell):
     if not runs_bf16(CPU):
