@@ -66,7 +66,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; never returns."""
     # OpenMP's threads, while they wait for one another, are to leave their cores to whoever else wants them: beside a
-    # busy program they made each other up to nine times slower. To be said before PyTorch is loaded.
+    # busy program they made each other up to eight times slower. To be said before PyTorch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app(prog_name="asr")
 
@@ -108,7 +108,7 @@ def train(
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Fail if WER is not within the recipe's stated.wer.")
+        bool, typer.Option("--verify", help="Fail if the error rate is not within the recipe's stated.wer.")
     ] = False,
     changes: options.Changes = None,
 ) -> None:

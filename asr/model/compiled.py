@@ -1,8 +1,9 @@
 """Training recurrent layers on CPUs, both directions at once, in float32 or bf16.
 
 The products of all frames go to PyTorch. The recurrence is compiled, and stands in `lstm.py`, `gru.py` and `elman.py`:
-in bf16 all its steps, products included, in float32 what lies between its products. What PyTorch does itself for an
-LSTM is slow backwards, and for a GRU all of it; `tests/benchmarks/recurrence.py` measures both against this.
+all its steps, products included, where `products.py` has a kernel for them; elsewhere what lies between its products.
+What PyTorch does itself for an LSTM is slow backwards, and for a GRU all of it; `tests/benchmarks/recurrence.py`
+measures both against this.
 """
 
 import itertools
@@ -43,7 +44,8 @@ class Cell:
         gates: sums of W_ih x + b_ih + W_hh h + b_hh in a step, in PyTorch's order.
         kept: numbers per unit that the way back needs besides the gates.
         gradients: 1 where both summands of a gate have the same gradient, 2 where not.
-        step_forward: of products W_hh h (batch, gates * units), bias, sizes, state, hidden, output, gates, kept.
+        step_forward: of products W_hh h (batch, gates * units or more), bias, sizes, state, hidden, output, gates,
+            kept.
         step_backward: of the gradient of the hidden units by the step after (batch, units), outer, sizes, that of the
             state, gates, kept, now, gradients.
         forward: all steps.

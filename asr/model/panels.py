@@ -1,10 +1,10 @@
 """Products in float32 of a few rows with weights that stay, in compiled loops of our own.
 
-Libraries multiply large matrices as fast as the processor can, and twenty rows at two thirds of that: they arrange the
-weights anew at every call. Here they are arranged once a batch, in panels two vectors wide, as in BLIS (Van Zee & van
+Libraries multiply large matrices as fast as the processor can, and twenty rows more slowly: they arrange the weights
+anew at every call. Here they are arranged once a batch, in panels two vectors wide, as in BLIS (Van Zee & van
 de Geijn 2015, "BLIS: a framework for rapidly instantiating BLAS functionality", ACM TOMS 41(3)). A block of up to six
-rows times a panel keeps all its sums in registers. Twenty rows and the weights of 256 LSTM units take 110 microseconds
-so, and 176 in PyTorch, on a core of an AMD EPYC (Zen 3).
+rows times a panel keeps all its sums in registers. Twenty rows and the weights of 256 LSTM units take 130 to 137
+microseconds so, and 192 to 200 in PyTorch, on a core of an AMD EPYC (Zen 3; `tests/benchmarks/RESULTS.md`).
 """
 
 from typing import Any
@@ -59,10 +59,10 @@ def multiply_panels(rows, weights, products):  # type: ignore[no-untyped-def]
     Each row is summed in the same order however many there are, so that its products do not depend on the others.
     """
     batch = rows.shape[0]
-    blocks = -(-batch // TALLEST)
-    height = -(-batch // max(blocks, 1))  # of all blocks but the last: alike, as low ones waste registers
+    blocks = max(1, -(-batch // TALLEST))
+    height = max(1, -(-batch // blocks))  # of all blocks but the last: alike, as low ones waste registers
     for panel in range(weights.shape[0]):
-        for row in range(0, batch, max(height, 1)):
+        for row in range(0, batch, height):
             rest = min(height, batch - row)
             if rest == 1:
                 _block_of_1(rows, row, weights, panel, products)
