@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from asr.evaluation.significance import Comparison as Comparison
     from asr.evaluation.significance import bootstrap_interval as bootstrap_interval
     from asr.evaluation.significance import compare as compare
+    from asr.evaluation.significance import standard_error as standard_error
     from asr.evaluation.speed import Speed as Speed
 
 _HOME = {
@@ -39,6 +40,7 @@ _HOME = {
     "reliability": "asr.evaluation.calibration",
     "render": "asr.evaluation.report",
     "score": "asr.evaluation.rates",
+    "standard_error": "asr.evaluation.significance",
     "to_json": "asr.evaluation.report",
     "write_hypotheses": "asr.evaluation.report",
     "write_json": "asr.evaluation.report",
@@ -58,6 +60,7 @@ __all__ = [
     "reliability",
     "render",
     "score",
+    "standard_error",
     "to_json",
     "write_hypotheses",
     "write_json",

@@ -51,6 +51,24 @@ def bootstrap_interval(
     return _interval(rates, level)
 
 
+def standard_error(errors: Sequence[int], words: Sequence[int]) -> float:
+    """Standard deviation of the word error rate (a fraction) under resampling of utterances, without drawing any.
+
+    By linearisation, as of every ratio of sums: sqrt(sum (e - WER w)^2) / sum w (Cochran 1977, "Sampling Techniques",
+    section 6.4).
+
+    Args:
+        errors: word errors of each utterance.
+        words: reference words of each utterance.
+
+    Raises:
+        AsrError: there are no reference words.
+        ValueError: the sequences differ in length.
+    """
+    wrong, said = _counts(errors, words).T
+    return float(numpy.linalg.norm(wrong - wrong.sum() / said.sum() * said) / said.sum())
+
+
 def compare(
     errors_a: Sequence[int],
     errors_b: Sequence[int],

@@ -55,7 +55,7 @@ class LanguageTrainingResult:
     """How a training ended."""
 
     model: Path
-    """The folder of the best model on dev (of the last one, without dev), or of the mean of several."""
+    """The folder of the best model on dev (without dev, of the last one), or of a mean."""
     dev_perplexity: float | None
     """Per word, ends of sentences included."""
     epochs: int

@@ -30,7 +30,7 @@ class TrainingResult:
     """How a training ended."""
 
     model: Path
-    """The bundle of the best model on dev (of the last one, without dev), or of the mean of several."""
+    """The bundle of the last model that dev cannot tell from its best (without dev, the last), or of a mean."""
     dev_wer: float | None
     epochs: int
     steps: int
@@ -122,6 +122,7 @@ class SpeechTask:
             value=found.wer,
             loss=found.loss,
             record={"dev_wer": found.wer, "dev_loss": found.loss, "silent_share": found.silent_share},
+            standard_error=found.standard_error,
             warnings=(_explain_collapse(found, epoch),) if collapsed else (),
         )
 

@@ -36,8 +36,10 @@ class Position:
     skipped_steps: int = 0
     skipped_in_a_row: int = 0
     evaluations_without_gain: int = 0
-    best: tuple[float, float] | None = None
-    """(the task's measure, loss) on dev of the best model so far; smaller is better, in this order."""
+    lowest: tuple[float, float, int] | None = None
+    """(the task's measure, loss, epoch) of what was best on dev so far; smaller is better, in this order."""
+    best: tuple[float, float, int] | None = None
+    """The same of the model that is kept: the last one that dev cannot tell from the lowest."""
     candidates: list[tuple[float, float, int]] = field(default_factory=list)
     """What is to be averaged, the first one best: (measure, loss, epoch); without dev, (-epoch, 0, epoch)."""
     averaged_epoch: int = 0

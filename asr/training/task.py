@@ -43,6 +43,8 @@ class DevScore:
     """Nats per token; decides between equals."""
     record: EpochRecord
     """Both, and what else is to be logged."""
+    standard_error: float = 0.0
+    """Of the value, another dev set of the same kind drawn; 0 takes every difference to be real."""
     warnings: tuple[str, ...] = ()
     """What a person must know at once."""
 

@@ -162,14 +162,20 @@ class Trainer(Generic[ModelT, BatchT]):
             self.candidates.keep_only({epoch for *_, epoch in position.candidates})
 
     def _compare(self, found: DevScore) -> None:
-        """Keep the model if it is the best so far on dev: lower measure, or as low and lower loss."""
-        position = self.state.position
-        if position.best is None or (found.value, found.loss) < position.best:
-            position.best = (found.value, found.loss)
+        """Keep the model, unless an earlier one was better on dev by more than its standard error.
+
+        Of models that dev cannot tell apart the last one has learned most: the one that happens to make a word or two
+        fewer errors there is no better elsewhere (measured: recipes/an4/RESULTS.md, "Which epoch to keep").
+        """
+        position, new = self.state.position, (found.value, found.loss, self.state.position.epoch)
+        if position.lowest is None or new < position.lowest:
+            position.lowest = new
             position.evaluations_without_gain = 0
-            self._keep_model(self.state.average.model)
         else:
             position.evaluations_without_gain += 1
+        if found.value - found.standard_error <= position.lowest[0]:
+            position.best = new
+            self._keep_model(self.state.average.model)
         for warning in found.warnings:
             self.progress.say(warning)
 
@@ -182,7 +188,7 @@ class Trainer(Generic[ModelT, BatchT]):
             self.candidates.add(self.state.average.model, position.epoch)
 
     def _average(self) -> None:
-        """Average the candidates, and keep that if it is better than the best on dev, or if there is no dev."""
+        """Average the candidates, and keep that if it is better on dev than what is kept, or if there is no dev."""
         position, measure = self.state.position, self.task.measure
         epochs = sorted(epoch for *_, epoch in position.candidates)
         if len(epochs) < 2 or position.averaged_epoch == position.epoch:
@@ -193,14 +199,15 @@ class Trainer(Generic[ModelT, BatchT]):
         is_better = True
         if position.best is not None:
             found = self.task.evaluate(model, self.accelerator.device, position.epoch)
-            before, after = position.best, (found.value, found.loss)
+            before, after = position.best, (found.value, found.loss, position.epoch)
             is_better = after < before
             position.best = min(before, after)
+            position.lowest = min(position.lowest or after, after)
             said += (
-                f": {measure.name} {measure.write(after[0])}, loss {after[1]:.3f} on dev; best before: "
+                f": {measure.name} {measure.write(after[0])}, loss {after[1]:.3f} on dev; kept before: "
                 f"{measure.name} {measure.write(before[0])}, loss {before[1]:.3f}"
             )
-        self.progress.say(f"{said}; kept {'the mean' if is_better else 'what was best before'}")
+        self.progress.say(f"{said}; kept {'the mean' if is_better else 'what was kept before'}")
         if is_better:
             self._keep_model(model, averaged_epochs=epochs)
         position.averaged_epoch = position.epoch
@@ -244,11 +251,21 @@ class Trainer(Generic[ModelT, BatchT]):
         position, name = self.state.position, self.task.measure.name
         if self._stale():
             self.progress.say(f"stopped early: {self.config.patience} evaluations on dev without a better {name}")
+        if position.averaged_epoch < position.epoch:
+            self._explain_choice()
         self._average()
         for line in self.task.complaints(position.unalignable):
             self.progress.say(line)
         if position.skipped_steps:
             self.progress.say(f"{position.skipped_steps} steps were skipped for a gradient that was not finite")
+
+    def _explain_choice(self) -> None:
+        best, lowest, measure = self.state.position.best, self.state.position.lowest, self.task.measure
+        if best and lowest and best[0] > lowest[0]:
+            self.progress.say(
+                f"kept epoch {best[2]}, {measure.name} {measure.write(best[0])} on dev: epoch {lowest[2]}, with "
+                f"{measure.write(lowest[0])}, is better by no more than chance, and has learned less"
+            )
 
 
 def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:

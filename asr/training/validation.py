@@ -7,7 +7,7 @@ import torch
 
 from asr.dataset import Batch
 from asr.decoding import greedy
-from asr.evaluation import score
+from asr.evaluation import score, standard_error
 from asr.model import Model, ctc_losses
 from asr.text import Tokenizer
 
@@ -17,6 +17,8 @@ class Validation:
     """Scores on dev, greedy decoding, in float32 as at inference."""
 
     wer: float
+    standard_error: float
+    """Of `wer`, had other utterances been drawn."""
     loss: float
     """Nats per token."""
     silent: tuple[str, ...]
@@ -43,8 +45,12 @@ def validate(model: Model, batches: Iterable[Batch], tokenizer: Tokenizer, devic
         ids += batch.ids
     spoken = [(name, found) for name, text, found in zip(ids, references, hypotheses, strict=True) if text]
     silent = tuple(name for name, found in spoken if not found)
+    rates = score(references, hypotheses)
     return Validation(
-        wer=score(references, hypotheses).wer,
+        wer=rates.wer,
+        standard_error=standard_error(
+            [each.errors for each in rates.utterances], [each.reference_words for each in rates.utterances]
+        ),
         loss=loss / max(tokens, 1.0),
         silent=silent,
         silent_share=len(silent) / max(len(spoken), 1),

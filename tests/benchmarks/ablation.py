@@ -103,6 +103,14 @@ def split(training: Iterable[Utterance], dev: Iterable[Utterance]) -> tuple[list
     return rest, [*dev, *(each for each in training if each.speaker in held_out)]
 
 
+def write_split(runs: Path) -> None:
+    """Write both manifests, train.jsonl and scored.jsonl."""
+    runs.mkdir(parents=True, exist_ok=True)
+    parts = split(*(Manifest(ROOT / f"data/an4/{name}.jsonl") for name in ("train", "dev")))
+    for name, utterances in zip(("train", "scored"), parts, strict=True):
+        write_manifest(runs / f"{name}.jsonl", utterances)
+
+
 def train(row: str, seed: int, runs: Path) -> None:
     """Train a row once and score it: writes hypotheses.jsonl, last, into its folder."""
     run = folder(row, seed, runs)
@@ -186,13 +194,7 @@ def main() -> None:
     if unknown := set(chosen.rows) - ROWS.keys():
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
     runs: Path = chosen.runs
-    runs.mkdir(parents=True, exist_ok=True)
-    for name, utterances in zip(
-        ("train", "scored"),
-        split(*(Manifest(ROOT / f"data/an4/{name}.jsonl") for name in ("train", "dev"))),
-        strict=True,
-    ):
-        write_manifest(runs / f"{name}.jsonl", utterances)
+    write_split(runs)
     with ThreadPoolExecutor(chosen.jobs) as pool:
         tasks = [pool.submit(train, row, seed, runs) for row in chosen.rows or ROWS for seed in range(chosen.seeds)]
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import ablation
 import an4
+import choice
 import decoding
 import epoch
 import features
@@ -234,6 +235,30 @@ def test_ablation_tells_better_from_worse(tmp_path: Path) -> None:
         told[row] = ablation.line(row, other, base, tmp_path)
     assert told["joined"][1:6] == ["11.11", "11.11, 11.11", "1.500", "1.5", "25.0 %"]
     assert [told[row][-1] for row in told] == ["worse", "better", "not shown"]
+
+
+def test_rules_that_choose_an_epoch(tmp_path: Path) -> None:
+    rates = (6, 3, 5, 4, 4)  # five in ten is further from three than its standard error
+    nats = (9.0, 7.0, 3.0, 5.0, 6.0)
+    lines = [
+        {f"u{n}": [rate + (-3 if n % 2 else 3), 10, loss, 4] for n in range(4)}
+        for rate, loss in zip(rates, nats, strict=True)
+    ]
+    scores = np.array([list(line.values()) for line in lines])
+    assert choice.wers(scores).tolist() == [rate / 10 for rate in rates]
+    assert {rule: 1 + choose(scores) for rule, choose in choice.RULES.items()} == {
+        "lowest WER, then loss": 2,
+        "lowest mean WER of five epochs": 4,
+        "lowest loss": 3,
+        "lowest loss of those near the lowest WER": 4,
+        "the last of those near the lowest WER": 5,
+        "the last": 5,
+    }
+    path, speakers = tmp_path / "epochs.jsonl", {f"u{n}": f"s{n}" for n in range(12)}
+    line = {name: [1 if name == "u0" else 0, 1, 1.0, 1] for name in speakers}
+    path.write_text(f"{json.dumps(line)}\n{json.dumps(line)}\n")
+    rate, epoch = choice.judge(path, speakers)["the last"]
+    assert (rate, epoch) == (pytest.approx(1 / 12, abs=0.01), 2)  # seven of twelve are scored, the same share with u0
 
 
 def test_pauses_of_an_ablation_do_not_count() -> None:

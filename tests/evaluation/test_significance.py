@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 from asr.errors import AsrError
-from asr.evaluation import bootstrap_interval, compare, significance
+from asr.evaluation import bootstrap_interval, compare, significance, standard_error
 
 
 def corpus(size=400, seed=0):
@@ -24,6 +24,16 @@ def test_interval_is_the_normal_one_where_that_holds():
     low, high = bootstrap_interval(errors.tolist(), words.tolist())
     assert low == pytest.approx(wer - 1.96 * deviation, abs=0.1 * deviation)
     assert high == pytest.approx(wer + 1.96 * deviation, abs=0.1 * deviation)
+
+
+def test_standard_error_is_the_deviation_under_resampling():
+    errors, words = corpus()
+    low, high = bootstrap_interval(errors, words, level=0.6826895)  # one standard deviation to each side
+    assert standard_error(errors, words) == pytest.approx((high - low) / 2, rel=0.05)
+    assert standard_error([1, 2, 3], [4, 8, 12]) == pytest.approx(0.0)  # drawn however, always a quarter
+    assert standard_error([1, 0], [1, 1]) == pytest.approx(math.sqrt(1 / 8))  # 0, 1/2, 1/2 or 1
+    with pytest.raises(AsrError, match="no words"):
+        standard_error([1], [0])
 
 
 def test_interval_is_that_of_all_possible_corpora_when_these_are_few():

@@ -63,7 +63,8 @@ def judged(monkeypatch):
         def judge(self, model, device, epoch):
             found = evaluate(self, model, device, epoch)
             seen.append({name: weight.clone() for name, weight in model.named_parameters()})
-            return replace(found, value=scores[len(seen) - 1], record=found.record | {"dev_wer": scores[len(seen) - 1]})
+            value = scores[len(seen) - 1]
+            return replace(found, value=value, standard_error=0.0, record=found.record | {"dev_wer": value})
 
         monkeypatch.setattr(SpeechTask, "evaluate", judge)
         return seen
@@ -119,7 +120,7 @@ def test_the_mean_of_the_best_is_kept_if_it_is_better(recipe, tmp_path, judged):
     assert "mean of those after epochs 1, 3" in bundle.card
     said = " ".join(console.file.getvalue().split())
     assert "mean of epochs 1, 3: WER 30.00%, loss " in said
-    assert "best before: WER 40.00%" in said
+    assert "kept before: WER 40.00%" in said
     assert "kept the mean" in said
 
 
@@ -130,7 +131,7 @@ def test_the_best_epoch_stays_if_the_mean_is_not_better(recipe, tmp_path, judged
     assert same(kept(tmp_path), seen[2])
     assert result.dev_wer == 0.4
     assert "averaged_epochs" not in load_bundle(tmp_path / "model").provenance["outcome"]
-    assert "kept what was best before" in console.file.getvalue()
+    assert "kept what was kept before" in console.file.getvalue()
 
 
 def test_without_dev_the_last_ones_are_averaged(recipe, tmp_path):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from asr.dataset.voices import Voices
 from asr.errors import TextError, TrainingError
 from asr.model import load_bundle
 from asr.training import train
+from asr.training.speech import SpeechTask
 from asr.training.trainer import CHECKPOINT, MODEL_FOLDER, Trainer
 from recipes import change
 
@@ -197,6 +199,32 @@ def test_resuming_nothing_and_a_damaged_checkpoint(recipe, tmp_path):
 def test_early_stopping(recipe, tmp_path):
     frozen = change(recipe, training={"epochs": 50, "learning_rate": 1e-12, "final_learning_rate": 0.0, "patience": 2})
     assert train(frozen, tmp_path, console=quiet()).epochs < 50
+
+
+@pytest.mark.parametrize(
+    ("wers", "standard_error", "kept"),
+    [
+        ((0.5, 0.3, 0.36, 0.34), 0.05, 4),
+        ((0.5, 0.3, 0.34, 0.36), 0.05, 3),
+        ((0.5, 0.3, 0.36, 0.34), 0.01, 2),
+        ((0.5, 0.3, 0.3, 0.4), 0.0, 3),
+    ],
+)
+def test_of_epochs_that_dev_cannot_tell_apart_the_last_is_kept(
+    recipe, tmp_path, monkeypatch, wers, standard_error, kept
+):
+    evaluate = SpeechTask.evaluate
+
+    def judge(self, model, device, epoch):
+        return replace(evaluate(self, model, device, epoch), value=wers[epoch - 1], standard_error=standard_error)
+
+    monkeypatch.setattr(SpeechTask, "evaluate", judge)
+    console = quiet()
+    result = train(change(recipe, training={"epochs": 4}), tmp_path, console=console)
+    outcome = load_bundle(result.model).provenance["outcome"]
+    assert (outcome["epoch"], outcome["dev_wer"], result.dev_wer) == (kept, wers[kept - 1], wers[kept - 1])
+    said = f"kept epoch {kept}, WER {wers[kept - 1]:.2%} on dev: epoch 2, with 30.00%,"
+    assert (said in console.file.getvalue()) == (wers[kept - 1] > 0.3)
 
 
 def test_without_dev_the_last_model_is_kept(recipe, tmp_path):
