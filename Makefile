@@ -66,8 +66,9 @@ $(PEERS): $(INSTALLED)
 	-$(BIN)/pip install --disable-pip-version-check -c constraints.txt kenlm
 	@touch $@
 
+# Every test uses one thread; files of tests, which share what is dear to make, stay together.
 test: lint ## check format, lint and types, and run the tests (at most 8 minutes on two cores)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-slow: $(INSTALLED) ## run the tests that train for minutes
 	$(BIN)/pytest -m slow $(ARGS)
