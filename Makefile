@@ -66,9 +66,10 @@ $(PEERS): $(INSTALLED)
 	-$(BIN)/pip install --disable-pip-version-check -c constraints.txt kenlm
 	@touch $@
 
-# Every test uses one thread; files of tests, which share what is dear to make, stay together.
+# Every test uses one thread; files of tests, which share what is dear to make, stay together, in order: by their number of
+# tests, as it would be else, those that take minutes would come last, and one worker alone would be left with them.
 test: lint ## check format, lint and types, and run the tests (at most 8 minutes on two cores)
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: $(INSTALLED) ## run the tests that train for minutes
 	$(BIN)/pytest -m slow $(ARGS)
