@@ -56,7 +56,7 @@ class Recorded(SpeechTask):
                 found |= dict(zip(batch.ids, rows, strict=True))
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(found) + "\n")
-        return DevScore(-epoch, 0.0, {})
+        return DevScore(-epoch, 0.0, {})  # keeps whichever is last: nothing is chosen here
 
 
 def record(seed: int, runs: Path) -> Path:
@@ -92,11 +92,15 @@ def near(scores: Scores) -> list[int]:
     return [n for n, rate in enumerate(rates) if rate - errors[n] <= rates[: n + 1].min()]
 
 
+def smoothed(scores: Scores) -> NDArray[numpy.float64]:
+    """Mean rate of each epoch, the two before and the two after, where there are any."""
+    rates = wers(scores)
+    return numpy.array([rates[max(0, n - 2) : n + 3].mean() for n in range(len(rates))])
+
+
 RULES: dict[str, Callable[[Scores], int]] = {
     "lowest WER, then loss": lambda scores: int(numpy.lexsort((losses(scores), wers(scores)))[0]),
-    "lowest mean WER of five epochs": lambda scores: int(
-        numpy.argmin([wers(scores)[max(0, n - 2) : n + 3].mean() for n in range(len(scores))])
-    ),
+    "lowest mean WER of five epochs": lambda scores: int(smoothed(scores).argmin()),
     "lowest loss": lambda scores: int(losses(scores).argmin()),
     "lowest loss of those near the lowest WER": lambda scores: min(near(scores), key=lambda n: losses(scores)[n]),
     "the last of those near the lowest WER": lambda scores: near(scores)[-1],
