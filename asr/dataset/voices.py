@@ -1,13 +1,15 @@
-"""Voices: what the speakers of a manifest sound like, and how they are made to sound alike."""
+"""Voices: what speakers sound like, and how they are made to sound alike."""
 
+from array import array
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from torch import Tensor
 
 from asr.audio import load
 from asr.audio.equalization import Voice, equalize_by, hear, long_term_spectrum, typical_spectrum
-from asr.dataset.manifest import Manifest
+from asr.dataset.manifest import Utterance
 from asr.errors import AudioError
 
 MOST_SECONDS = 120.0
@@ -15,24 +17,28 @@ MOST_SECONDS = 120.0
 
 
 class Voices:
-    """The speakers of a manifest, equalised; see `asr.audio.equalization`.
+    """The speakers of utterances, equalised; see `asr.audio.equalization`.
 
     Each one is listened to at once, in a second or so for ten minutes of speech.
 
     Args:
-        manifest: utterances with their speakers.
+        utterances: with their speakers, such as a manifest.
         sample_rate: samples per second of all waveforms.
         typical: the spectrum of voices in general (`typical_spectrum`); None is that of the speakers at hand, those
             unknown taken for one.
     """
 
-    def __init__(self, manifest: Manifest, sample_rate: int, typical: Tensor | None = None) -> None:
+    def __init__(self, utterances: Sequence[Utterance], sample_rate: int, typical: Tensor | None = None) -> None:
         self.sample_rate = sample_rate
         spoken: dict[str | None, list[int]] = defaultdict(list)
-        for index, utterance in enumerate(manifest):
+        lengths = array("f")
+        for index, utterance in enumerate(utterances):
+            lengths.append(utterance.duration)
             if typical is None or utterance.speaker is not None:
                 spoken[utterance.speaker].append(index)
-        voices = {speaker: _hear(manifest, indices, sample_rate) for speaker, indices in spoken.items()}
+        durations = np.array(lengths)
+        parts = {speaker: _spread(indices, durations[indices]) for speaker, indices in spoken.items()}
+        voices = {speaker: _hear([utterances[index] for index in part], sample_rate) for speaker, part in parts.items()}
         self.typical = typical_spectrum(voices.values()) if typical is None else typical
         self._spectra = {
             speaker: long_term_spectrum(voice, self.typical) for speaker, voice in voices.items() if speaker is not None
@@ -44,11 +50,10 @@ class Voices:
         return equalize_by(spectrum, waveform, self.sample_rate, self.typical)
 
 
-def _hear(manifest: Manifest, indices: list[int], sample_rate: int) -> Voice:
-    """The voice in some utterances of a manifest, or in part of them."""
+def _hear(utterances: Iterable[Utterance], sample_rate: int) -> Voice:
+    """The voice in some utterances."""
     waveforms = []
-    for index in _spread(indices, manifest.durations[indices]):
-        utterance = manifest[index]
+    for utterance in utterances:
         try:
             waveforms.append(load(utterance.audio_filepath, sample_rate, utterance.offset, utterance.duration))
         except AudioError:

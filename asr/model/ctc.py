@@ -112,7 +112,7 @@ def ctc_losses(log_probs: Tensor, lengths: Tensor, tokens: Tensor, token_lengths
         a frame for each token and one blank between equal neighbours.
     """
     frames, counts = (each.to(tokens.device, non_blocking=True) for each in (lengths, token_lengths))
-    position = torch.arange(tokens.shape[1] - 1, device=tokens.device) + 1
+    position = torch.arange(1, max(1, tokens.shape[1]), device=tokens.device)
     repeats = ((tokens[:, 1:] == tokens[:, :-1]) & (position < counts[:, None])).sum(dim=1)
     alignable = frames >= counts + repeats
     losses = nn.functional.ctc_loss(

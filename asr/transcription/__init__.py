@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from asr.transcription.alternatives import format_ranked as format_ranked
     from asr.transcription.formats import FORMATS as FORMATS
     from asr.transcription.formats import format as format  # noqa: A004
+    from asr.transcription.labels import read_labels as read_labels
+    from asr.transcription.labels import unlabelled as unlabelled
     from asr.transcription.recognizer import Recognizer as Recognizer
     from asr.transcription.scoring import emissions as emissions
     from asr.transcription.scoring import evaluate as evaluate
@@ -24,6 +26,8 @@ _HOME = {
     "evaluate": "asr.transcription.scoring",
     "format": "asr.transcription.formats",
     "format_ranked": "asr.transcription.alternatives",
+    "read_labels": "asr.transcription.labels",
+    "unlabelled": "asr.transcription.labels",
 }
 __all__ = [
     "FORMATS",
@@ -34,6 +38,8 @@ __all__ = [
     "evaluate",
     "format",
     "format_ranked",
+    "read_labels",
+    "unlabelled",
 ]
 
 sys.modules[__name__].__class__ = Room

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from asr.audio.load import load
 from asr.dataset.manifest import Manifest, Utterance
-from asr.dataset.voices import Voices
 from asr.decoding.align import align
 from asr.decoding.calibrate import spread
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.tune import Emissions
 from asr.decoding.words import words
-from asr.errors import AsrError, ManifestError
+from asr.errors import ManifestError
 from asr.evaluation.calibration import Reliability, judge, reliability
 from asr.evaluation.rates import ErrorRates, oracle_wer, score
 from asr.evaluation.report import Evaluation
@@ -23,7 +21,8 @@ from asr.evaluation.significance import bootstrap_interval
 from asr.evaluation.speed import Speed
 from asr.text.normalize import Normalizer
 from asr.transcript import Word
-from asr.transcription.recognizer import Recognizer, batches_by_length
+from asr.transcription.recognizer import Recognizer
+from asr.transcription.waveforms import waveform_batches
 
 Progress = Callable[[int, int], None]
 """Told how many utterances are done, and of how many."""
@@ -160,25 +159,14 @@ def _batches(
     batch_seconds: float,
     progress: Progress | None,
 ) -> Iterator[tuple[list[int], list[Tensor]]]:
-    """The waveforms of a manifest, in batches of similar length, with their places in it; as the recogniser wants them.
-
-    If it equalises voices, everything that a speaker says in the manifest tells what they sound like.
-    """
-    typical = recognizer.typical_voice
-    voices = Voices(manifest, recognizer.sample_rate, typical) if typical is not None else None
+    """The waveforms of a manifest and their places in it, in batches of similar length, for the recogniser."""
     problems: list[str] = []
     done = 0
-    for batch in batches_by_length([utterance.duration for utterance in utterances], batch_seconds):
-        waveforms: list[Tensor] = []
-        for index in batch:
-            try:
-                waveform = _waveform(utterances[index], recognizer.sample_rate)
-                waveforms.append(voices.equalized(waveform, utterances[index].speaker) if voices else waveform)
-            except AsrError as error:
-                problems.append(f"{manifest.where(index)}: {error}")
+    for batch in waveform_batches(recognizer, utterances, batch_seconds):
+        problems += [f"{manifest.where(index)}: {error}" for index, error in batch.errors.items()]
         if not problems:  # once one is missing there is nothing to score; go on only to name the others
-            yield batch, waveforms
-        done += len(batch)
+            yield batch.indices, batch.waveforms
+        done += len(batch.indices) + len(batch.errors)
         if progress is not None:
             progress(done, len(utterances))
     if problems:
@@ -186,7 +174,3 @@ def _batches(
             f"{manifest.path}: {len(problems)} of {len(utterances)} recordings cannot be read, so nothing was scored; "
             f"repair or remove these lines: {' | '.join(problems)}"
         )
-
-
-def _waveform(utterance: Utterance, sample_rate: int) -> Tensor:
-    return load(utterance.audio_filepath, sample_rate, utterance.offset, utterance.duration)

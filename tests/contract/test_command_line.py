@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 import asr.cli
 from asr import runs
-from asr.cli import Format
 from asr.errors import AudioError, ConfigError
+from asr.transcribe_cli import Format
 from asr.transcription import FORMATS
 
 GROUP = typer.main.get_command(asr.cli.app)

@@ -17,7 +17,7 @@ FLOORS = (
     ("serving",),
     ("console", "runs"),
     ("options",),
-    ("compare_cli", "inspect_cli", "lm_cli", "tune_cli"),
+    ("compare_cli", "inspect_cli", "label_cli", "lm_cli", "transcribe_cli", "tune_cli"),
     ("cli",),
     ("__main__",),
 )

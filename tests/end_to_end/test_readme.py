@@ -48,7 +48,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_commands_run_in_order(clone: Path) -> None:
+def test_commands_run_in_order(clone: Path, trained) -> None:
     """All of them, in one shell, except those that test this repository itself."""
     script = ["set -eux"]
     for command in commands():
@@ -58,6 +58,8 @@ def test_commands_run_in_order(clone: Path) -> None:
             command = command.replace("make", "make -n", 1)
         elif command.startswith("asr train"):
             command += f" {SMALL}"
+        elif command.startswith("asr label"):  # a model so small has nothing to say
+            command = command.replace("runs/mine/model", str(trained.run / "model")) + " --sure 0"
         script.append(command)
     done = subprocess.run(
         ["bash", "-c", "\n".join(script)], cwd=clone, env={**os.environ, "ARGS": ""}, capture_output=True, text=True

@@ -30,6 +30,13 @@ def test_loss_equals_the_sum_over_all_paths(tokens):
     assert losses[1].item() == pytest.approx(brute_force(log_probs[1, :4], tokens), rel=1e-5)
 
 
+def test_a_batch_in_which_nothing_is_said_has_a_loss():
+    log_probs = torch.randn(2, 6, 3).log_softmax(-1)
+    losses, alignable = ctc_losses(log_probs, torch.tensor([6, 4]), torch.empty(2, 0).long(), torch.zeros(2).long())
+    assert alignable.all()
+    assert losses.tolist() == pytest.approx([-log_probs[0, :, 0].sum().item(), -log_probs[1, :4, 0].sum().item()])
+
+
 def test_divided_by_a_prior_the_loss_is_still_the_sum_over_all_paths():
     torch.manual_seed(0)
     log_probs, tokens = torch.randn(2, 6, 3).log_softmax(-1), [2, 1, 2]

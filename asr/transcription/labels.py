@@ -1,0 +1,159 @@
+"""Labels: what a recogniser reads in recordings that nobody has transcribed, and how sure it is, to train on.
+
+Self-training, or pseudo-labelling (Kahn et al. 2020, arXiv 1909.09116): a recogniser labels recordings, another is
+trained from the beginning on transcripts and labels, and may label them anew.
+
+How sure it is of a text of W words is p(text | recording)^(1/W), CTC's sum over all alignments, whatever a language
+model thinks of it: the mean probability of a word after those before. Measured on 193 utterances of AN4, read greedily
+with a word error rate of 17.0 %: of the surest three fifths by this 5.7 % is wrong, by the least or the mean confidence
+of a word 7.5, by the best path 9.4. Of readings by beam search with a 3-gram (11.0 % wrong) it is 4.8, by confidences
+4.2 to 4.5, by the share of the reading among the 20 best 4.0.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from asr.audio.load import info
+from asr.dataset.manifest import Manifest, Utterance
+from asr.decoding.hypothesis import Hypothesis
+from asr.errors import AsrError
+from asr.model.ctc import ctc_losses
+from asr.transcript import Word
+from asr.transcription.recognizer import PAUSE_SECONDS, Recognizer, transcript
+from asr.transcription.waveforms import waveform_batches
+
+LONGEST_SECONDS = 20.0
+"""Longer recordings are cut at their pauses: training on them takes much memory, and its limit is 30 s by default."""
+
+Progress = Callable[[float, float], None]
+"""Told how many seconds of audio are done, and of how many."""
+
+_Reading = tuple[Hypothesis, float]
+"""What is read in an utterance, and how surely."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """An utterance with the text that was read in it, and how surely, 0..1; that is 0 if there is no word."""
+
+    utterance: Utterance
+    sureness: float
+
+
+def unlabelled(path: Path, speaker: str | None = None) -> Sequence[Utterance]:
+    """The utterances of a manifest (named *.jsonl), or a recording as one utterance.
+
+    Args:
+        path: the file.
+        speaker: who says all of it; None is whom the manifest names, if anyone.
+
+    Raises:
+        AsrError: it cannot be read.
+    """
+    if path.suffix == ".jsonl":
+        found: Sequence[Utterance] = Manifest(path)
+    else:
+        found = [Utterance(path.absolute(), info(path).duration, text="", id=path.stem)]
+    return found if speaker is None else [replace(utterance, speaker=speaker) for utterance in found]
+
+
+def read_labels(
+    recognizer: Recognizer,
+    utterances: Sequence[Utterance],
+    batch_seconds: float = 60.0,
+    progress: Progress | None = None,
+) -> list[Label | AsrError]:
+    """Read utterances, whatever their texts say; those of more than `LONGEST_SECONDS` are cut at pauses first.
+
+    Args:
+        recognizer: what reads them, and how.
+        utterances: to be labelled.
+        batch_seconds: most audio in a batch, padding included.
+        progress: called after each batch.
+
+    Returns:
+        Each in turn, the parts of a long one in the order of time; or the error that names it.
+    """
+    long = [utterance for utterance in utterances if utterance.duration > LONGEST_SECONDS]
+    seconds = sum(utterance.duration for utterance in (*utterances, *long))
+    done = 0.0
+
+    def tell(more: float) -> None:
+        nonlocal done
+        done += more
+        if progress is not None:
+            progress(done, seconds)
+
+    parts: list[Utterance | AsrError] = []
+    whole = iter(_read(recognizer, long, batch_seconds, tell))
+    for utterance in utterances:
+        if utterance.duration <= LONGEST_SECONDS:
+            parts.append(utterance)
+        else:
+            read = next(whole)
+            parts += [read] if isinstance(read, AsrError) else cut(utterance, read[0].words)
+    readable = [part for part in parts if not isinstance(part, AsrError)]
+    labels = iter(_read(recognizer, readable, batch_seconds, tell))
+    return [part if isinstance(part, AsrError) else _label(part, next(labels)) for part in parts]
+
+
+def cut(utterance: Utterance, words: Sequence[Word]) -> list[Utterance]:
+    """The stretches of an utterance in which something is said, parted at every pause longer than `PAUSE_SECONDS`.
+
+    Args:
+        utterance: a recording, or a part of one.
+        words: what is said in it, timed from its beginning.
+
+    Returns:
+        Half of `PAUSE_SECONDS` of silence is left to them at either end, where there is so much. If nobody is named as
+        their speaker, the recording is: it is one voice, as far as is known.
+    """
+    speaker = utterance.speaker or str(utterance.audio_filepath)
+    parts = []
+    for segment in transcript(words, utterance.duration).segments:
+        start = max(0.0, segment.start - PAUSE_SECONDS / 2)
+        end = min(utterance.duration, segment.end + PAUSE_SECONDS / 2)
+        offset, duration = round(utterance.offset + start, 3), round(end - start, 3)
+        name = f"{utterance.id}-{offset:.3f}"
+        parts.append(replace(utterance, offset=offset, duration=duration, speaker=speaker, id=name))
+    return parts
+
+
+def surenesses(log_probs: Tensor, lengths: Tensor, hypotheses: Sequence[Hypothesis]) -> list[float]:
+    """How sure a model is of hypotheses: the probability of each text to the power 1 / words; 0 where there is no word.
+
+    Args:
+        log_probs: (batch, frames, tokens) natural logs.
+        lengths: (batch,) valid frames.
+        hypotheses: one of each utterance.
+    """
+    tokens = [torch.tensor(hypothesis.tokens, dtype=torch.long) for hypothesis in hypotheses]
+    counts = torch.tensor([len(each) for each in tokens])
+    losses, _ = ctc_losses(log_probs.cpu(), lengths.cpu(), pad_sequence(tokens, batch_first=True), counts)
+    words = torch.tensor([len(hypothesis.text.split()) for hypothesis in hypotheses])
+    found: list[float] = torch.where(words > 0, torch.exp(-losses / words.clamp_min(1)), 0.0).tolist()
+    return found
+
+
+def _label(utterance: Utterance, read: _Reading | AsrError) -> Label | AsrError:
+    return read if isinstance(read, AsrError) else Label(replace(utterance, text=read[0].text), read[1])
+
+
+def _read(
+    recognizer: Recognizer, utterances: Sequence[Utterance], batch_seconds: float, tell: Callable[[float], None]
+) -> list[_Reading | AsrError]:
+    """The best hypothesis of each utterance and how sure it is, or what is wrong."""
+    found: dict[int, _Reading | AsrError] = {}
+    for batch in waveform_batches(recognizer, utterances, batch_seconds):
+        found |= batch.errors
+        if batch.waveforms:
+            log_probs, lengths = recognizer.log_probs(batch.waveforms)
+            best = [hypotheses[0] for hypotheses in recognizer.read(log_probs, lengths)]
+            found |= zip(batch.indices, zip(best, surenesses(log_probs, lengths, best), strict=True), strict=True)
+        tell(sum(utterances[index].duration for index in (*batch.indices, *batch.errors)))
+    return [found[index] for index in range(len(utterances))]
