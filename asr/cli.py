@@ -141,6 +141,7 @@ def evaluate(
     hotwords: options.Hotwords = None,
     hotword: options.Hotword = None,
     rescore: options.Rescore = None,
+    phrases: options.Phrases = None,
     nbest: Annotated[int, typer.Option(min=1, help="Find so many readings, and what the best of them reach.")] = 1,
     batch_seconds: options.BatchSeconds = 60.0,
     device: options.Device = None,
@@ -150,7 +151,9 @@ def evaluate(
     from asr.dataset import Manifest
     from asr.evaluation import render, write_hypotheses, write_json
 
-    decoding = options.decoding_options(beam, lm, lm_weight, word_bonus, lexicon, hotwords, hotword, rescore, nbest)
+    decoding = options.decoding_options(
+        beam, lm, lm_weight, word_bonus, lexicon, hotwords, hotword, rescore, nbest, phrases
+    )
     evaluation = _evaluate(model, Manifest(runs.scored(manifest)), batch_seconds, device, decoding, precision)
     if json is not None:
         write_json(json, evaluation)

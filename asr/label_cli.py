@@ -8,10 +8,11 @@ import typer
 
 from asr import options
 from asr.console import note, progress, show
-from asr.errors import AsrError
+from asr.errors import AsrError, ConfigError
 
 if TYPE_CHECKING:
     from asr.dataset import Utterance
+    from asr.transcription.labels import Label
 
 
 def label(
@@ -21,7 +22,7 @@ def label(
     ],
     out: Annotated[Path, typer.Option(metavar="MANIFEST", help="Write what was read surely here: JSON Lines.")],
     sure: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="The least mean probability of a word, by the model alone.")
+        float, typer.Option(min=0.0, max=1.0, help="The least mean probability of a word, or else of a phrase.")
     ] = 0.5,
     speaker: Annotated[
         str | None, typer.Option(help="All is said by this one.", show_default="as manifests say")
@@ -31,20 +32,46 @@ def label(
     lm_weight: options.LmWeight = None,
     word_bonus: options.WordBonus = None,
     lexicon: options.Lexicon = None,
+    phrases: options.Phrases = None,
+    balanced: Annotated[bool, typer.Option("--balanced", help="Each of the phrases is said equally often.")] = False,
     batch_seconds: options.BatchSeconds = 60.0,
     device: options.Device = None,
     precision: options.Precision = options.Arithmetic.FP32,
 ) -> None:
     """Transcribe recordings to train on them: those that are read surely become a manifest.
 
-    Recordings of more than 20 s are cut at their pauses. Texts that manifests hold are not looked at. A recording that
-    cannot be read is named on stderr; the others go on, and the exit status is 1.
+    Recordings of more than 20 s are cut at their pauses, unless each is one of some phrases. Texts that manifests hold
+    are not looked at. A recording that cannot be read is named on stderr; the others go on, and the exit status is 1.
     """
     from asr.dataset import write_manifest
-    from asr.transcription import Recognizer, read_labels, unlabelled
+    from asr.decoding import read_phrases
+    from asr.transcription import Recognizer, choose_phrases, read_labels
 
-    decoding = options.decoding_options(beam, lm, lm_weight, word_bonus, lexicon, None, None, None)
+    if balanced and phrases is None:
+        raise ConfigError("--balanced: says how often each phrase is said; name the phrases with --phrases FILE")
+    listed = read_phrases(phrases) if phrases is not None else []
+    decoding = options.decoding_options(beam, lm, lm_weight, word_bonus, lexicon, None, None, None, 1, phrases)
     recognizer = Recognizer.load(model, device, decoding, precision.value)
+    utterances, problems = _utterances(recordings, speaker)
+    with progress("labelling") as done:
+        if listed:
+            found = choose_phrases(recognizer, utterances, listed, balanced, batch_seconds, done)
+        else:
+            found = read_labels(recognizer, utterances, batch_seconds, done)
+    problems += [label for label in found if isinstance(label, AsrError)]
+    for each in problems:
+        note(f"asr: {each}")
+    kept = _kept([label for label in found if not isinstance(label, AsrError)], sure, out)
+    write_manifest(out, kept)
+    note(f'Train on them too: asr train RECIPE.toml --set \'data.train=["TRANSCRIBED.jsonl", "{out}"]\'')
+    if problems:
+        raise typer.Exit(1)
+
+
+def _utterances(recordings: Sequence[Path], speaker: str | None) -> "tuple[list[Utterance], list[AsrError]]":
+    """What is to be labelled, and what is wrong with the rest."""
+    from asr.transcription import unlabelled
+
     utterances: list[Utterance] = []
     problems: list[AsrError] = []
     for path in recordings:
@@ -52,24 +79,22 @@ def label(
             utterances += unlabelled(path, speaker)
         except AsrError as error:
             problems.append(error)
-    with progress("labelling") as done:
-        found = read_labels(recognizer, utterances, batch_seconds, done)
-    problems += [label for label in found if isinstance(label, AsrError)]
-    for each in problems:
-        note(f"asr: {each}")
-    labels = [label for label in found if not isinstance(label, AsrError)]
+    return utterances, problems
+
+
+def _kept(labels: "Sequence[Label]", sure: float, out: Path) -> "list[Utterance]":
+    """Those that were read surely; says how many they are.
+
+    Raises:
+        AsrError: there are none.
+    """
     kept = [label.utterance for label in labels if label.utterance.text and label.sureness >= sure]
     if not kept:
         surest = max((label.sureness for label in labels), default=0.0)
         raise AsrError(f"{out}: nothing was read as surely as {sure:g}, at best {surest:.3f}; try less with --sure")
-    write_manifest(out, kept)
-    minutes, all_minutes = _minutes(kept), _minutes([label.utterance for label in labels])
-    what = f"{len(kept)} of {len(labels)} utterances, {minutes:.1f} of {all_minutes:.1f} min"
+    minutes, everything = (
+        sum(each.duration for each in utterances) / 60 for utterances in (kept, [label.utterance for label in labels])
+    )
+    what = f"{len(kept)} of {len(labels)} utterances, {minutes:.1f} of {everything:.1f} min"
     show(f"{out}: {what}, read as surely as {sure:g}")
-    note(f'Train on them too: asr train RECIPE.toml --set \'data.train=["TRANSCRIBED.jsonl", "{out}"]\'')
-    if problems:
-        raise typer.Exit(1)
-
-
-def _minutes(utterances: "Sequence[Utterance]") -> float:
-    return sum(utterance.duration for utterance in utterances) / 60
+    return kept

@@ -44,6 +44,9 @@ Hotwords = Annotated[
 Hotword = Annotated[
     list[str] | None, typer.Option(metavar="WORD:BOOST", help='Listen for this, e.g. "Kirov:8"; repeatable.')
 ]
+Phrases = Annotated[
+    Path | None, typer.Option(help="Each recording says one of these, one a line: a command, say. No beam.")
+]
 Rescore = Annotated[
     Path | None,
     typer.Option(
@@ -79,6 +82,7 @@ def decoding_options(
     hotword: Sequence[str] | None,
     rescore: Path | None,
     nbest: int = 1,
+    phrases: Path | None = None,
 ) -> "DecodingOptions":
     """What the options above ask for; a hotword on the command line counts before the one in the file.
 
@@ -94,4 +98,4 @@ def decoding_options(
         on_compilation(note)
     listed = read_hotwords(hotwords) if hotwords is not None else {}
     named = dict(parse_hotword(text) for text in hotword or ())
-    return DecodingOptions(beam, lm, lm_weight, word_bonus, lexicon, {**listed, **named}, nbest, rescore)
+    return DecodingOptions(beam, lm, lm_weight, word_bonus, lexicon, {**listed, **named}, nbest, rescore, phrases)

@@ -36,6 +36,7 @@ def transcribe(
     hotwords: options.Hotwords = None,
     hotword: options.Hotword = None,
     rescore: options.Rescore = None,
+    phrases: options.Phrases = None,
     nbest: Annotated[int, typer.Option(min=1, help="Write so many readings, with their scores; txt or json.")] = 1,
     one_speaker: Annotated[bool, typer.Option("--one-speaker", help="All are one voice: learn it from all.")] = False,
     batch_seconds: options.BatchSeconds = 60.0,
@@ -50,7 +51,9 @@ def transcribe(
 
     if nbest > 1 and format not in transcription.RANKED_FORMATS:
         raise ConfigError(f"--format {format}: has no place for {nbest} readings; choose txt or json, or --nbest 1")
-    decoding = options.decoding_options(beam, lm, lm_weight, word_bonus, lexicon, hotwords, hotword, rescore, nbest)
+    decoding = options.decoding_options(
+        beam, lm, lm_weight, word_bonus, lexicon, hotwords, hotword, rescore, nbest, phrases
+    )
     places = _places(files, output, format)
     recognizer = transcription.Recognizer.load(model, device, decoding, precision.value)
     failed, voice = False, recognizer.voice(files) if one_speaker else None

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from asr.decoding.hypothesis import Hypothesis as Hypothesis
     from asr.decoding.hypothesis import TokenSpan as TokenSpan
     from asr.decoding.lexicon import read_lexicon as read_lexicon
+    from asr.decoding.phrases import Phrases as Phrases
+    from asr.decoding.phrases import balance as balance
+    from asr.decoding.phrases import read_phrases as read_phrases
     from asr.decoding.words import words as words
 
 discard_stale(Path(__file__).parent)
@@ -27,28 +30,34 @@ _HOME = {
     "BeamSearch": "asr.decoding.beam",
     "DecodingOptions": "asr.decoding.decoder",
     "Hypothesis": "asr.decoding.hypothesis",
+    "Phrases": "asr.decoding.phrases",
     "SearchState": "asr.decoding.beam",
     "TokenSpan": "asr.decoding.hypothesis",
     "align": "asr.decoding.align",
+    "balance": "asr.decoding.phrases",
     "build_decoder": "asr.decoding.decoder",
     "greedy": "asr.decoding.greedy",
     "parse_hotword": "asr.decoding.hotwords",
     "read_hotwords": "asr.decoding.hotwords",
     "read_lexicon": "asr.decoding.lexicon",
+    "read_phrases": "asr.decoding.phrases",
     "words": "asr.decoding.words",
 }
 __all__ = [
     "BeamSearch",
     "DecodingOptions",
     "Hypothesis",
+    "Phrases",
     "SearchState",
     "TokenSpan",
     "align",
+    "balance",
     "build_decoder",
     "greedy",
     "parse_hotword",
     "read_hotwords",
     "read_lexicon",
+    "read_phrases",
     "words",
 ]
 

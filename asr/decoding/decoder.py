@@ -1,4 +1,4 @@
-"""Which decoder reads the log-probabilities: greedy, or beam search with all that may help it; and how it is asked for.
+"""Which decoder reads the log-probabilities: greedy, one of some phrases, or beam search with all that may help it.
 
 A folder with a language model may also hold `decoding.json`, the weights that tuning found for it. Such a folder
 travels inside a model bundle as `lm/`, and is used whenever beam search is asked for and no other language model is.
@@ -17,6 +17,7 @@ from asr.decoding.beam import UNKNOWN_SCORE, BeamSearch
 from asr.decoding.greedy import greedy
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.lexicon import read_lexicon
+from asr.decoding.phrases import Phrases, read_phrases
 from asr.decoding.rescore import READINGS, SHARE, RescoringWeights, SearchWeights, rescore
 from asr.errors import ConfigError, LanguageModelError
 from asr.lm.files import write_folder
@@ -56,9 +57,10 @@ class DecodingOptions:
         nbest: the most hypotheses to return, no two of the same text.
         rescore: a recurrent language model that ranks the best readings anew; None is that beside `lm`, if there is
             one. Weights given above then hold for both.
+        phrases: a file of phrases, one a line: every utterance says one of them. They need no beam and take none.
 
     Raises:
-        ConfigError: greedy decoding is given what only beam search can use, or a number is out of range.
+        ConfigError: a decoder is given what it cannot use, or a number is out of range.
     """
 
     beam_size: int = 0
@@ -69,6 +71,7 @@ class DecodingOptions:
     hotwords: Mapping[str, float] = field(default_factory=dict)
     nbest: int = 1
     rescore: Path | None = None
+    phrases: Path | None = None
 
     def __post_init__(self) -> None:
         if self.beam_size < 0 or self.nbest < 1:
@@ -81,12 +84,15 @@ class DecodingOptions:
             "a word bonus": self.word_bonus is not None,
             "a lexicon": self.lexicon is not None,
             "hotwords": bool(self.hotwords),
-            "an N-best list": self.nbest > 1,
+            "an N-best list": self.nbest > 1 and self.phrases is None,
             "a language model for rescoring": self.rescore is not None,
         }
+        if self.beam_size and self.phrases is not None:
+            raise ConfigError(f"{self.phrases}: phrases are scored whole, not searched for; leave out the beam")
         if not self.beam_size and (useless := [name for name, is_given in given.items() if is_given]):
+            what = "greedy decoding" if self.phrases is None else f"{self.phrases}: a choice of phrases"
             raise ConfigError(
-                f"greedy decoding: cannot use {', '.join(useless)}; ask for beam search, e.g. --beam 50, or leave them"
+                f"{what}: cannot use {', '.join(useless)}; ask for beam search, e.g. --beam 50, or leave them"
             )
 
 
@@ -113,15 +119,18 @@ def build_decoder(options: DecodingOptions, bundle: Bundle, bundled_lm: Path | N
     Raises:
         ConfigError: a weight without a language model, or a number out of range.
         LanguageModelError: the language model or its weights cannot be read.
-        TextError: a word of the lexicon or a hotword cannot be written in the tokens of the model.
+        TextError: a word of the lexicon, a hotword or a phrase cannot be written in the tokens of the model.
     """
     tokenizer, frame_seconds = bundle.tokenizer, bundle.model.frame_seconds
+    normalizer = Normalizer(bundle.text)
+    if options.phrases is not None:
+        phrases = [normalizer(phrase) for phrase in read_phrases(options.phrases)]
+        return Phrases(tokenizer, phrases, frame_seconds, options.nbest, bundle.calibration.greedy)
     if not options.beam_size:
         temperature = bundle.calibration.greedy
         return lambda log_probs, lengths: [
             [best] for best in greedy(log_probs, lengths, tokenizer, frame_seconds, temperature)
         ]
-    normalizer = Normalizer(bundle.text)
     models = _language_models(options, bundled_lm)
     ranked = _ranking(models)
     readings = options.nbest if ranked is None else max(READINGS, options.nbest)
@@ -155,6 +164,8 @@ def describe(options: DecodingOptions, bundled_lm: Path | None = None) -> dict[s
         ConfigError: a weight without a language model.
         LanguageModelError: the weights beside the language model cannot be read.
     """
+    if options.phrases is not None:
+        return {"search": "phrases", "phrases": str(options.phrases)}
     if not options.beam_size:
         return {"search": "greedy"}
     models = _language_models(options, bundled_lm)

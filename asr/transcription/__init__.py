@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from asr.transcription.alternatives import format_ranked as format_ranked
     from asr.transcription.formats import FORMATS as FORMATS
     from asr.transcription.formats import format as format  # noqa: A004
+    from asr.transcription.labels import choose_phrases as choose_phrases
     from asr.transcription.labels import read_labels as read_labels
     from asr.transcription.labels import unlabelled as unlabelled
     from asr.transcription.recognizer import Recognizer as Recognizer
@@ -22,6 +23,7 @@ _HOME = {
     "RANKED_FORMATS": "asr.transcription.alternatives",
     "RankedTranscript": "asr.transcription.alternatives",
     "Recognizer": "asr.transcription.recognizer",
+    "choose_phrases": "asr.transcription.labels",
     "emissions": "asr.transcription.scoring",
     "evaluate": "asr.transcription.scoring",
     "format": "asr.transcription.formats",
@@ -34,6 +36,7 @@ __all__ = [
     "RANKED_FORMATS",
     "RankedTranscript",
     "Recognizer",
+    "choose_phrases",
     "emissions",
     "evaluate",
     "format",

@@ -10,9 +10,10 @@ of a word 7.5, by the best path 9.4. Of readings by beam search with a 3-gram (1
 4.2 to 4.5, by the share of the reading among the 20 best 4.0.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -21,7 +22,8 @@ from torch.nn.utils.rnn import pad_sequence
 from asr.audio.load import info
 from asr.dataset.manifest import Manifest, Utterance
 from asr.decoding.hypothesis import Hypothesis
-from asr.errors import AsrError
+from asr.decoding.phrases import Phrases, balance
+from asr.errors import AsrError, ConfigError
 from asr.model.ctc import ctc_losses
 from asr.transcript import Word
 from asr.transcription.recognizer import PAUSE_SECONDS, Recognizer, transcript
@@ -33,6 +35,7 @@ LONGEST_SECONDS = 20.0
 Progress = Callable[[float, float], None]
 """Told how many seconds of audio are done, and of how many."""
 
+T = TypeVar("T")
 _Reading = tuple[Hypothesis, float]
 """What is read in an utterance, and how surely."""
 
@@ -80,17 +83,14 @@ def read_labels(
         Each in turn, the parts of a long one in the order of time; or the error that names it.
     """
     long = [utterance for utterance in utterances if utterance.duration > LONGEST_SECONDS]
-    seconds = sum(utterance.duration for utterance in (*utterances, *long))
-    done = 0.0
+    tell = _counter(progress, sum(utterance.duration for utterance in (*utterances, *long)))
 
-    def tell(more: float) -> None:
-        nonlocal done
-        done += more
-        if progress is not None:
-            progress(done, seconds)
+    def read_surely(log_probs: Tensor, lengths: Tensor) -> Iterable[_Reading]:
+        best = [hypotheses[0] for hypotheses in recognizer.read(log_probs, lengths)]
+        return zip(best, surenesses(log_probs, lengths, best), strict=True)
 
     parts: list[Utterance | AsrError] = []
-    whole = iter(_read(recognizer, long, batch_seconds, tell))
+    whole = iter(_read(recognizer, long, batch_seconds, tell, read_surely))
     for utterance in utterances:
         if utterance.duration <= LONGEST_SECONDS:
             parts.append(utterance)
@@ -98,8 +98,48 @@ def read_labels(
             read = next(whole)
             parts += [read] if isinstance(read, AsrError) else cut(utterance, read[0].words)
     readable = [part for part in parts if not isinstance(part, AsrError)]
-    labels = iter(_read(recognizer, readable, batch_seconds, tell))
+    labels = iter(_read(recognizer, readable, batch_seconds, tell, read_surely))
     return [part if isinstance(part, AsrError) else _label(part, next(labels)) for part in parts]
+
+
+def choose_phrases(
+    recognizer: Recognizer,
+    utterances: Sequence[Utterance],
+    phrases: Sequence[str],
+    balanced: bool = False,
+    batch_seconds: float = 60.0,
+    progress: Progress | None = None,
+) -> list[Label | AsrError]:
+    """Find which of some phrases each utterance says; how sure it is, is the phrase's probability among them.
+
+    Args:
+        recognizer: what hears them.
+        utterances: to be labelled.
+        phrases: as people write them.
+        balanced: each is said equally often (`asr.decoding.phrases.balance`).
+        batch_seconds: most audio in a batch, padding included.
+        progress: called after each batch.
+
+    Raises:
+        TextError: a phrase cannot be written in the tokens of the model.
+        ConfigError: they cannot be balanced, since there are more phrases than utterances.
+    """
+    search = Phrases(recognizer.tokenizer, map(recognizer.normalizer, phrases), recognizer.frame_seconds)
+    tell = _counter(progress, sum(utterance.duration for utterance in utterances))
+    found = _read(recognizer, utterances, batch_seconds, tell, lambda *heard: iter(search.scores(*heard)))
+    heard = [row for row in found if not isinstance(row, AsrError)]
+    if balanced and len(heard) < len(search.texts):
+        raise ConfigError(
+            f"balanced: {len(heard)} recordings cannot say {len(search.texts)} phrases equally often; give more of them"
+        )
+    scores = torch.stack(heard).clamp_min(-1e9) if heard else torch.empty(0, len(search.texts))
+    posteriors = iter((scores + balance(scores) if balanced else scores).softmax(dim=1))
+
+    def label(utterance: Utterance) -> Label:
+        probability, number = next(posteriors).max(dim=0)
+        return Label(replace(utterance, text=search.texts[int(number)]), float(probability))
+
+    return [row if isinstance(row, AsrError) else label(each) for each, row in zip(utterances, found, strict=True)]
 
 
 def cut(utterance: Utterance, words: Sequence[Word]) -> list[Utterance]:
@@ -140,20 +180,35 @@ def surenesses(log_probs: Tensor, lengths: Tensor, hypotheses: Sequence[Hypothes
     return found
 
 
+def _counter(progress: Progress | None, total: float) -> Callable[[float], None]:
+    """Adds up what is done, and tells how much it is."""
+    done = 0.0
+
+    def tell(seconds: float) -> None:
+        nonlocal done
+        done += seconds
+        if progress is not None:
+            progress(done, total)
+
+    return tell
+
+
 def _label(utterance: Utterance, read: _Reading | AsrError) -> Label | AsrError:
     return read if isinstance(read, AsrError) else Label(replace(utterance, text=read[0].text), read[1])
 
 
 def _read(
-    recognizer: Recognizer, utterances: Sequence[Utterance], batch_seconds: float, tell: Callable[[float], None]
-) -> list[_Reading | AsrError]:
-    """The best hypothesis of each utterance and how sure it is, or what is wrong."""
-    found: dict[int, _Reading | AsrError] = {}
+    recognizer: Recognizer,
+    utterances: Sequence[Utterance],
+    batch_seconds: float,
+    tell: Callable[[float], None],
+    read: Callable[[Tensor, Tensor], Iterable[T]],
+) -> list[T | AsrError]:
+    """What is made of each utterance from its log-probabilities, or what is wrong with it."""
+    found: dict[int, T | AsrError] = {}
     for batch in waveform_batches(recognizer, utterances, batch_seconds):
         found |= batch.errors
         if batch.waveforms:
-            log_probs, lengths = recognizer.log_probs(batch.waveforms)
-            best = [hypotheses[0] for hypotheses in recognizer.read(log_probs, lengths)]
-            found |= zip(batch.indices, zip(best, surenesses(log_probs, lengths, best), strict=True), strict=True)
+            found |= zip(batch.indices, read(*recognizer.log_probs(batch.waveforms)), strict=True)
         tell(sum(utterances[index].duration for index in (*batch.indices, *batch.errors)))
     return [found[index] for index in range(len(utterances))]

@@ -114,6 +114,16 @@ def test_lexicon_is_normalised(tmp_path: Path) -> None:
     assert read(DecodingOptions(beam_size=10, lexicon=tmp_path / "words.txt")) == "bb"
 
 
+def test_phrases_are_normalised_ranked_and_need_no_beam(tmp_path: Path) -> None:
+    (tmp_path / "phrases.txt").write_text("B.\nAb!\naba\nbb\n", encoding="utf-8")
+    options = DecodingOptions(phrases=tmp_path / "phrases.txt")
+    [[best]] = build_decoder(options, BUNDLE)(LOG_PROBS, LENGTHS)
+    assert best.text == "ab"
+    [ranked] = build_decoder(replace(options, nbest=3), BUNDLE)(LOG_PROBS, LENGTHS)
+    assert [each.text for each in ranked][:2] == ["ab", "bb"]
+    assert describe(options) == {"search": "phrases", "phrases": str(tmp_path / "phrases.txt")}
+
+
 def test_bundled_language_model_serves_the_beam_with_its_weights(tmp_path: Path, lm: asr.lm.NgramModel) -> None:
     bundled = tmp_path / LM_FOLDER
     assert read(DecodingOptions(beam_size=10), bundled) == "aa", "there is none yet"
@@ -216,6 +226,8 @@ def test_interrupted_storing_leaves_the_old_one(
         ({"hotwords": {"a": 1.0}}, "hotwords"),
         ({"nbest": 2}, "an N-best list"),
         ({"rescore": Path("rnn")}, "a language model for rescoring"),
+        ({"phrases": Path("digits"), "lexicon": Path("words")}, "digits: a choice of phrases: cannot use a lexicon"),
+        ({"phrases": Path("digits"), "beam_size": 5}, "digits: phrases are scored whole"),
         ({"beam_size": -1}, "give a beam of 0 or more"),
         ({"beam_size": 5, "nbest": 0}, "nbest of 1 or more"),
     ],

@@ -66,3 +66,22 @@ def test_a_recording_that_cannot_be_read_is_named_and_the_others_are_labelled(tr
     assert status == 1
     assert output.startswith(f"{out}: 2 of 2 utterances")
     assert errors.startswith(f"asr: {tmp_path}/broken.wav: ")
+
+
+def test_recordings_of_phrases_are_told_apart(trained, asr_command, tmp_path):
+    said = {tmp_path / f"{text}.wav": text for text in ("abba", "dad", "cab")}
+    for path, text in said.items():
+        soundfile.write(path, speak(text, 7).waveform, SAMPLE_RATE)
+    phrases, out = tmp_path / "phrases.txt", tmp_path / "labelled.jsonl"
+    phrases.write_text("Abba\ncab\ndad\n", encoding="utf-8")
+    model, listed = trained.run / "model", ("--phrases", phrases)
+    status, output, _ = asr_command("label", model, *said, *listed, "--balanced", "--out", out)
+    assert (status, output.split(",")[0]) == (0, f"{out}: 3 of 3 utterances")
+    assert {each.audio_filepath: each.text for each in Manifest(out)} == said
+    status, output, _ = asr_command("evaluate", model, out, *listed)
+    assert status == 0
+    assert f"decoding           search phrases, phrases {phrases}" in output
+    status, output, _ = asr_command("transcribe", model, tmp_path / "dad.wav", *listed, "--nbest", 2)
+    assert output.splitlines()[0].split("\t")[1] == "dad"
+    status, _, errors = asr_command("label", model, *said, "--balanced", "--out", out)
+    assert (status, errors.split(":")[1]) == (1, " --balanced")

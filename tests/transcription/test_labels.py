@@ -7,12 +7,13 @@ import pytest
 import torch
 from levels import RATE, manifest, recognizer
 
+from asr.audio import load
 from asr.audio.equalization import window_samples
 from asr.dataset import Utterance
-from asr.decoding import DecodingOptions, Hypothesis
-from asr.errors import AudioError, ManifestError
+from asr.decoding import DecodingOptions, Hypothesis, Phrases
+from asr.errors import AudioError, ConfigError, ManifestError
 from asr.transcript import Word
-from asr.transcription import read_labels, unlabelled
+from asr.transcription import choose_phrases, read_labels, unlabelled
 from asr.transcription.labels import cut, surenesses
 
 
@@ -126,5 +127,42 @@ def test_recordings_and_manifests_are_taken(tmp_path):
         unlabelled(tmp_path / "none.jsonl")
 
 
+def test_the_likeliest_phrase_is_chosen_as_surely_as_it_is_likelier_than_the_others(tmp_path):
+    corpus = manifest(tmp_path, [("ab", "b"), ("b a", ""), ("bb", "")])
+    listener = recognizer()
+    listener.model.sharpness = 3.0
+    labels = choose_phrases(listener, corpus, ["AB!", "b a", "a", "ab"], batch_seconds=0.01)
+    assert [label.utterance.text for label in labels][:2] == ["ab", "b a"]
+    for utterance, label in zip(corpus, labels, strict=True):
+        log_probs, lengths = listener.log_probs([load(utterance.audio_filepath, RATE)])
+        scores = Phrases(listener.tokenizer, ["ab", "b a", "a"], 0.01).scores(log_probs, lengths)
+        assert label.sureness == pytest.approx(float(scores.softmax(dim=1).max()), rel=1e-4)
+
+
+def test_balanced_phrases_are_chosen_equally_often(tmp_path):
+    corpus = manifest(tmp_path, [("a", ""), ("a", ""), ("a ", ""), ("a ", "")])
+    plain = choose_phrases(recognizer(), corpus, ["a", "b"])
+    assert [label.utterance.text for label in plain] == ["a"] * 4
+    balanced = choose_phrases(recognizer(), corpus, ["a", "b"], balanced=True)
+    by_text = sum(label.sureness if label.utterance.text == "a" else 1 - label.sureness for label in balanced)
+    assert by_text == pytest.approx(2.0, abs=1e-3)
+
+
+def test_phrases_are_chosen_of_what_can_be_read(tmp_path):
+    corpus = manifest(tmp_path, [("a", ""), ("b", ""), ("", "")])
+    (tmp_path / "1.wav").write_bytes(b"not audio")
+    first, second, last = choose_phrases(recognizer(), corpus, ["a", "abababababababab"])
+    assert first.utterance.text == "a"
+    assert isinstance(second, AudioError)
+    assert last.utterance.text == "a", "too short for the other"
+    (alone,) = choose_phrases(recognizer(), [corpus[2]], ["ab" * 40, "ba" * 40])
+    assert alone.sureness == 0.5, "too short for either"
+    (broken,) = choose_phrases(recognizer(), [corpus[1]], ["a"])
+    assert isinstance(broken, AudioError)
+    with pytest.raises(ConfigError, match="2 recordings cannot say 3 phrases"):
+        choose_phrases(recognizer(), corpus, ["a", "b", "ab"], balanced=True)
+
+
 def test_nothing_gives_nothing():
     assert read_labels(recognizer(), []) == []
+    assert choose_phrases(recognizer(), [], ["a"]) == []
