@@ -6,6 +6,7 @@ imported inside the commands, so that `asr --help` answers at once.
 """
 
 import os
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,6 +93,10 @@ def check(
 def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="The experiment, a TOML file.")],
     run: Annotated[Path | None, typer.Option(help="Folder to train in.", show_default="runs/RECIPE")] = None,
+    initial_model: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="MODEL", help="Begin with this model.", show_default="a new one"),
+    ] = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     verify: Annotated[
@@ -105,7 +110,8 @@ def train(
     from asr.evaluation import render, write_json
     from asr.training import train
 
-    settings = load_recipe(recipe, changes or ())
+    begin = [f"training.initial_model={dumps(str(initial_model))}"] if initial_model else []
+    settings = load_recipe(recipe, [*(changes or ()), *begin])
     data, run = settings.data, run or runs.folder(recipe)
     if verify and settings.stated is None:
         raise ConfigError(f"{recipe}: states no error rate to verify; add a table [stated] with wer = [LEAST, MOST]")

@@ -222,6 +222,8 @@ class OptimizationConfig(Settings):
 class TrainingConfig(OptimizationConfig):
     """Optimisation of a recogniser, and how its audio is read."""
 
+    initial_model: str | None = None
+    """A model bundle to begin with: its weights, vocabulary, and what it knows of features, which are to be alike."""
     batch_seconds: Positive = 60.0
     """Seconds of audio in a batch, padding included."""
     workers: Count | None = None
@@ -279,8 +281,7 @@ class Recipe(Settings):
         return self
 
 
-MANIFESTS = {"data": ("train", "dev", "test"), "augment": ("noise",)}
-"""Settings that name files."""
+FILES = {"data": ("train", "dev", "test"), "augment": ("noise",), "training": ("initial_model",)}
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
@@ -289,10 +290,10 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     Args:
         path: a TOML file. It may begin with `base = "other.toml"`, and then says only what differs from that recipe;
             what that one states of itself (`stated`) does not hold for it.
-        overrides: `table.key=value` each, the value as TOML writes it (a bare word is taken as a string); paths are
-            relative to the recipe.
+        overrides: `table.key=value` each, the value as TOML writes it (a bare word is taken as a string); their paths
+            are relative to here.
 
     Raises:
         ConfigError: a file is missing or not TOML, a key is unknown, or a value is impossible; names file and line.
     """
-    return read_settings(Recipe, path, overrides, MANIFESTS, own=("stated",))
+    return read_settings(Recipe, path, overrides, FILES, own=("stated",))

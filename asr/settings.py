@@ -64,20 +64,21 @@ def read_settings(
     Args:
         kind: the class.
         path: a TOML file.
-        overrides: `table.key=value` each, as if the file said so.
-        files: tables with keys that name files, relative to the TOML file that says so; they become relative to here.
+        overrides: `table.key=value` each, put in the place of what the file says.
+        files: tables with keys that name files, relative to the TOML file that says so; they become relative to here,
+            as those in `overrides` are.
         own: tables that hold for the TOML file that has them, and not for those based on it.
 
     Raises:
         ConfigError: as `load_recipe`.
     """
     sources = _read_with_bases(Path(path)) if path is not None else [_File(Path("settings"), "", {})]
-    for override in overrides:
-        _apply(sources[0].values, override)
     values: dict[str, Any] = {}
     for source in reversed(sources):
         kept = {name: value for name, value in values.items() if name not in own}
         values = _merge(kept, _place(source, files))
+    for override in overrides:
+        _apply(values, override, files)
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -116,20 +117,23 @@ def _read(path: Path) -> _File:
 
 
 def _place(file: _File, names: Mapping[str, Collection[str]]) -> dict[str, Any]:
-    """What the file says, its folder put before names of files; what is no name is left to validation."""
-
-    def beside(value: Any) -> Any:
-        if isinstance(value, list):
-            return [beside(name) for name in value]
-        if not isinstance(value, str):
-            return value
-        return str(file.path.parent / value) if value else None  # an absolute name stays as it is
-
+    """What the file says, its folder put before names of files."""
     placed = dict(file.values)
     for table, keys in names.items():
         if isinstance(settings := placed.get(table), dict):
-            placed[table] = {key: beside(value) if key in keys else value for key, value in settings.items()}
+            placed[table] = {
+                key: _beside(file.path, value) if key in keys else value for key, value in settings.items()
+            }
     return placed
+
+
+def _beside(path: Path, value: Any) -> Any:
+    """Names of files that lie beside `path`, none for an empty one; what is no name is left to validation."""
+    if isinstance(value, list):
+        return [_beside(path, name) for name in value]
+    if not isinstance(value, str):
+        return value
+    return str(path.parent / value) if value else None  # an absolute name stays as it is
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -153,7 +157,8 @@ def parse_settings(kind: type[SettingsT], values: Any, where: str) -> SettingsT:
         raise ConfigError(_explain(error, kind, [_File(Path(where), "", {})], ())) from None
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def _apply(values: dict[str, Any], override: str, files: Mapping[str, Collection[str]]) -> None:
+    """Put what an override says among the values."""
     key, equals, text = override.partition("=")
     names = key.strip().split(".")
     if not equals or not all(names):
@@ -164,9 +169,11 @@ def _apply(values: dict[str, Any], override: str) -> None:
         if not isinstance(table, dict):
             raise ConfigError(f"--set {override}: {name} is a value, not a table; write table.key=value")
     try:
-        table[names[-1]] = tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        table[names[-1]] = text.strip()
+        value = text.strip()
+    is_file = len(names) == 2 and names[1] in files.get(names[0], ())
+    table[names[-1]] = _beside(Path("here"), value) if is_file else value
 
 
 def _explain(error: ValidationError, kind: type[Settings], files: Sequence[_File], overrides: Sequence[str]) -> str:

@@ -11,7 +11,9 @@ from asr.config import Recipe
 from asr.dataset import Batch, BatchSampler, Manifest, SpeechDataset, loader
 from asr.dataset.voices import Voices
 from asr.errors import ManifestError, TextError
+from asr.model import Bundle
 from asr.text import Normalizer, Tokenizer, build_tokenizer, check_coverage
+from asr.training.initial import load_initial
 
 PAD_SECONDS = 0.25
 """Batches are padded to a multiple of this: each new shape costs the CPU's kernels a preparation."""
@@ -22,6 +24,8 @@ class Inputs:
     """What a training reads."""
 
     recipe: Recipe
+    initial: Bundle | None
+    """The model to begin with, if not with a new one."""
     tokenizer: Tokenizer
     train: SpeechDataset
     dev: SpeechDataset | None
@@ -66,6 +70,8 @@ class Inputs:
         data = self.recipe.data
         train = f"train {len(self.train)} utterances, {_hours(self.train.manifest):.2f} h"
         lines = [f"{train}{dev}; {self.tokenizer.size} tokens"]
+        if self.initial is not None:
+            lines.append(f"begins with {self.recipe.training.initial_model}")
         if self.left_out:
             limits = f"{data.min_seconds:g}..{data.max_seconds:g} s"
             lines.append(
@@ -93,6 +99,8 @@ def prepare_inputs(recipe: Recipe) -> Inputs:
     """Open the manifests, build the vocabulary, and check every transcript against it.
 
     Raises:
+        BundleError: the model to begin with cannot be read.
+        ConfigError: it hears otherwise, or is another network than the recipe says.
         ManifestError: a manifest is missing or wrong, or nothing is left of it.
         TextError: transcripts hold characters outside the vocabulary; all of them are listed. Or they are to be joined
             by a space, and it is outside.
@@ -108,7 +116,8 @@ def prepare_inputs(recipe: Recipe) -> Inputs:
     manifest = everything.select(kept)
     normalizer = Normalizer(recipe.text)
     texts = [normalizer(utterance.text) for utterance in manifest]
-    tokenizer = build_tokenizer(recipe.tokenizer, texts)
+    initial = load_initial(recipe)
+    tokenizer = build_tokenizer(recipe.tokenizer, texts) if initial is None else initial.tokenizer
     check_coverage(tokenizer, texts, (utterance.id for utterance in manifest))
     if recipe.augment.concatenation_share and " " not in tokenizer.characters:
         raise TextError(
@@ -116,7 +125,9 @@ def prepare_inputs(recipe: Recipe) -> Inputs:
             "set tokenizer.characters to those of the transcripts and a space, or the share to 0"
         )
     rate = recipe.features.sample_rate
-    voices = Voices(manifest, rate) if recipe.features.equalization == "speaker" else None
+    voices = None
+    if recipe.features.equalization == "speaker":
+        voices = Voices(manifest, rate, None if initial is None else initial.model.features.typical_voice)
     cache_bytes = int(recipe.training.cache_gigabytes * 1e9)
     train = SpeechDataset(
         manifest,
@@ -143,7 +154,7 @@ def prepare_inputs(recipe: Recipe) -> Inputs:
         )
         dev_texts = (normalizer(utterance.text) for utterance in dev.manifest)
         check_coverage(tokenizer, dev_texts, (utterance.id for utterance in dev.manifest))
-    return Inputs(recipe, tokenizer, train, dev, left_out=int((~kept).sum()))
+    return Inputs(recipe, initial, tokenizer, train, dev, left_out=int((~kept).sum()))
 
 
 def _hours(manifest: Manifest) -> float:

@@ -99,6 +99,9 @@ class SpeechTask:
     def build(self) -> Model:
         recipe = self.recipe
         model = Model(recipe.features, recipe.model, self.inputs.tokenizer.size)
+        if self.inputs.initial is not None:
+            model.load_state_dict(self.inputs.initial.model.state_dict())  # what it knows of features too
+            return model
         if self.inputs.train.voices is not None:
             model.features.typical_voice.copy_(self.inputs.train.voices.typical)
         if recipe.features.normalization == "global":

@@ -52,6 +52,20 @@ def test_set_overrides_the_file(tmp_path: Path) -> None:
     assert settings.model.units == 7, "what is not overridden stays"
 
 
+def test_files_that_set_names_lie_here(tmp_path: Path) -> None:
+    path = recipe(tmp_path, MINIMAL + 'dev = "dev.jsonl"\ntest = "test.jsonl"\n')
+    overrides = ['data.train=["a.jsonl", "/b.jsonl"]', "data.dev=mine/dev.jsonl", "training.initial_model=runs/a/model"]
+    settings = load_recipe(path, [*overrides, "data.test="])
+    assert settings.data.train == ("a.jsonl", "/b.jsonl")
+    assert (settings.data.dev, settings.data.test) == ("mine/dev.jsonl", None)
+    assert settings.training.initial_model == "runs/a/model"
+
+
+def test_the_initial_model_lies_beside_the_recipe(tmp_path: Path) -> None:
+    text = MINIMAL + '[training]\ninitial_model = "../model"\n'
+    assert load_recipe(recipe(tmp_path, text)).training.initial_model == str(tmp_path / "../model")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -31,9 +31,23 @@ def test_recordings_are_labelled_and_trained_on(trained, asr_command, tmp_path):
     command = errors.splitlines()[-1].split(": ", 1)[1]
     sets = command.split("--set ")[1].strip("'").replace("TRANSCRIBED.jsonl", str(trained.corpus / "train.jsonl"))
     status, _, errors = asr_command(
-        "train", trained.recipe, "--run", tmp_path / "run", "--set", sets, "--set", "training.epochs=1"
+        "train",
+        trained.recipe,
+        "--run",
+        tmp_path / "run",
+        "--from",
+        trained.run / "model",
+        "--set",
+        sets,
+        "--set",
+        "training.epochs=1",
+        "--set",
+        "training.learning_rate=1e-4",
     )
     assert status == 0, errors
+    assert f"begins with {trained.run / 'model'}" in errors
+    rates = [json.loads((run / "evaluation.json").read_text())["wer"] for run in (trained.run, tmp_path / "run")]
+    assert rates[1] <= rates[0] + 0.1, "an epoch from the beginning would have learned nothing"
 
 
 def test_what_is_not_read_surely_is_left_out(trained, asr_command, tmp_path):

@@ -1,0 +1,86 @@
+"""Trainings that begin with a model, not with a new one."""
+
+import io
+from dataclasses import replace
+
+import pytest
+import torch
+from rich.console import Console
+
+from asr.dataset import Manifest, write_manifest
+from asr.errors import BundleError, ConfigError, TextError
+from asr.model import load_bundle
+from asr.training import train
+from asr.training.speech import SpeechTask
+from recipes import change
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """What a recipe has left."""
+    runs = {}
+
+    def run(recipe):
+        key = recipe.model_dump_json()
+        if key not in runs:
+            runs[key] = train(recipe, tmp_path_factory.mktemp("run"), console=Console(file=io.StringIO())).model
+        return runs[key]
+
+    return run
+
+
+def begins(recipe, folder, **changes):
+    return change(recipe, training={"initial_model": str(folder)} | changes.pop("training", {}), **changes)
+
+
+@pytest.mark.parametrize("features", [{}, {"normalization": "global", "equalization": "speaker"}])
+def test_it_begins_with_all_that_the_model_has(recipe, trained, corpus, tmp_path, features):
+    recipe = change(recipe, features=features)
+    model = trained(recipe)
+    few = [each for each in Manifest(corpus / "train.jsonl") if "d" not in each.text]
+    write_manifest(tmp_path / "few.jsonl", few[:4])
+    task = SpeechTask(begins(recipe, model, data={"train": str(tmp_path / "few.jsonl")}))
+    bundle = load_bundle(model)
+    assert task.inputs.tokenizer.tokens == bundle.tokenizer.tokens
+    built, wanted = task.build().state_dict(), bundle.model.state_dict()
+    assert built.keys() == wanted.keys()
+    assert all(torch.equal(built[name], wanted[name]) for name in wanted)
+    if features:
+        assert torch.equal(task.inputs.train.voices.typical, bundle.model.features.typical_voice)
+    assert f"begins with {model}" in task.notes()
+
+
+def test_without_learning_it_stays_what_it_was(recipe, trained, tmp_path):
+    model = trained(recipe)
+    still = {"learning_rate": 1e-12, "final_learning_rate": 0.0, "weight_decay": 0.0, "epochs": 1}
+    result = train(begins(recipe, model, training=still), tmp_path, console=Console(file=io.StringIO()))
+    before, after = load_bundle(model), load_bundle(result.model)
+    waveform, length = torch.randn(1, 8000), torch.tensor([8000])
+    for log_probs, others in zip(
+        before.model.log_probs(waveform, length), after.model.log_probs(waveform, length), strict=True
+    ):
+        assert torch.allclose(log_probs, others, atol=1e-5)
+    assert after.provenance["recipe"]["training"]["initial_model"] == str(model)
+    resumed = train(begins(recipe, model, training=still), tmp_path, resume=True, console=Console(file=io.StringIO()))
+    assert resumed.steps == result.steps
+
+
+def test_what_only_training_uses_may_differ_and_nothing_else(recipe, trained):
+    model = trained(recipe)
+    free = {"dropout": 0.5, "weight_dropout": 0.1, "layer_drop": 0.1}
+    assert SpeechTask(begins(recipe, model, model=free)).build().state_dict().keys()
+    said = rf"features\.bins = \d+, not 12, model\.units = {recipe.model.units}, not 7; to begin with it, set"
+    with pytest.raises(ConfigError, match=said):
+        SpeechTask(begins(recipe, model, model={"units": 7}, features={"bins": 12}))
+
+
+def test_letters_that_it_cannot_write_are_named(recipe, trained, corpus, tmp_path):
+    (first, *_) = Manifest(corpus / "train.jsonl")
+    write_manifest(tmp_path / "other.jsonl", [replace(first, text="xyz")])
+    with pytest.raises(TextError, match=r"'x' \(U\+0078"):
+        SpeechTask(begins(recipe, trained(recipe), data={"train": str(tmp_path / "other.jsonl")}))
+
+
+def test_no_model_is_named(recipe, tmp_path):
+    with pytest.raises(BundleError, match=r"none: no such model bundle"):
+        SpeechTask(begins(recipe, tmp_path / "none"))
