@@ -63,7 +63,7 @@ def label(
         note(f"asr: {each}")
     kept = _kept([label for label in found if not isinstance(label, AsrError)], sure, out)
     write_manifest(out, kept)
-    note(f'Train on them too: asr train RECIPE.toml --set \'data.train=["TRANSCRIBED.jsonl", "{out}"]\'')
+    note(f'Train on them too: asr train RECIPE.toml --from {model} --set \'data.train=["TRAIN.jsonl", "{out}"]\'')
     if problems:
         raise typer.Exit(1)
 

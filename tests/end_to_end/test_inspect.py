@@ -26,7 +26,7 @@ def test_augmentations_of_a_recipe_are_drawn(corpus: Path, asr_command, tmp_path
     assert errors.startswith("noise is left out: ")
     assert imread(picture).shape[0] > 2 * two_rows.shape[0], "as wide, and more rows"
     assert imread(picture).shape[1] == two_rows.shape[1]
-    noise = ("--set", "augment.noise=dev.jsonl", "--set", "augment.noise_share=0.5")
+    noise = ("--set", f"augment.noise={corpus}/dev.jsonl", "--set", "augment.noise_share=0.5")
     assert asr_command(*arguments, "--all", *noise) == (0, "", f"picture: {picture}\n")
 
 

@@ -29,7 +29,7 @@ def test_recordings_are_labelled_and_trained_on(trained, asr_command, tmp_path):
     assert {each.audio_filepath: each.text for each in labelled} == said
     assert {each.speaker for each in labelled} == {"anna"}
     command = errors.splitlines()[-1].split(": ", 1)[1]
-    sets = command.split("--set ")[1].strip("'").replace("TRANSCRIBED.jsonl", str(trained.corpus / "train.jsonl"))
+    sets = command.split("--set ")[1].strip("'").replace("TRAIN.jsonl", str(trained.corpus / "train.jsonl"))
     status, _, errors = asr_command(
         "train",
         trained.recipe,

@@ -24,8 +24,12 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 
+def _joined(block: str) -> str:
+    return re.sub(r"\\\n\s*", "", block)
+
+
 def commands() -> list[str]:
-    lines = [line.split("  #")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    lines = [line.split("  #")[0].strip() for block in blocks("sh") for line in _joined(block).splitlines()]
     return [line for line in lines if line]
 
 
