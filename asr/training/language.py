@@ -125,6 +125,7 @@ class LanguageTask:
     measure = Measure("dev_perplexity", "perplexity", "{:.2f}")
     skips_parameters = False
     has_dev: bool
+    begins_trained = False
 
     def __init__(self, recipe: LanguageRecipe, train: Sequence[str], dev: Sequence[str]) -> None:
         sentences = [" ".join(words) for sentence in train if (words := sentence.split())]

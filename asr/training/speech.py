@@ -96,6 +96,10 @@ class SpeechTask:
     def has_dev(self) -> bool:
         return self.inputs.dev is not None
 
+    @property
+    def begins_trained(self) -> bool:
+        return self.inputs.initial is not None
+
     def build(self) -> Model:
         recipe = self.recipe
         model = Model(recipe.features, recipe.model, self.inputs.tokenizer.size)

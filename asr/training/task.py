@@ -91,8 +91,12 @@ class Task(Protocol[ModelT, BatchT]):
     def has_dev(self) -> bool:
         """Whether there is a dev set. Without one, the last model is kept."""
 
+    @property
+    def begins_trained(self) -> bool:
+        """Whether `build` gives a model that has learned before; it is then judged before it learns more."""
+
     def build(self) -> ModelT:
-        """A new model, on the CPU; called once, PyTorch's generator seeded."""
+        """The model to be trained, on the CPU; called once, PyTorch's generator seeded."""
 
     def plan(self, epoch: int, process: int, processes: int) -> Sequence[list[int]]:
         """The batches of an epoch that fall to one of several processes, as indices of examples."""

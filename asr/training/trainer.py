@@ -75,11 +75,20 @@ class Trainer(Generic[ModelT, BatchT]):
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.progress, Interruption() as interruption:
             self._introduce()
+            if position.step == 0 and self.task.begins_trained and self.task.has_dev:
+                self._judge_beginning()
             while position.epoch < self.config.epochs and not self._stale():
                 meter = self._train_epoch(interruption)
                 self._finish_epoch(meter)
             self._conclude()
         return position
+
+    def _judge_beginning(self) -> None:
+        """Score the model that the training begins with, so that nothing worse is kept in its place."""
+        measure = self.task.measure
+        found = self.task.evaluate(self.state.average.model, self.accelerator.device, 0)
+        self._compare(found)
+        self.progress.say(f"before training: {measure.name} {measure.write(found.value)}, loss {found.loss:.3f} on dev")
 
     def _train_epoch(self, interruption: Interruption) -> StepMeter:
         position, config = self.state.position, self.config
@@ -261,7 +270,9 @@ class Trainer(Generic[ModelT, BatchT]):
 
     def _explain_choice(self) -> None:
         best, lowest, measure = self.state.position.best, self.state.position.lowest, self.task.measure
-        if best and lowest and best[0] > lowest[0]:
+        if best and best[2] == 0:
+            self.progress.say("kept the model it began with: after every epoch it was worse on dev by more than chance")
+        elif best and lowest and best[0] > lowest[0]:
             self.progress.say(
                 f"kept epoch {best[2]}, {measure.name} {measure.write(best[0])} on dev: epoch {lowest[2]}, with "
                 f"{measure.write(lowest[0])}, is better by no more than chance, and has learned less"

@@ -65,6 +65,20 @@ def test_without_learning_it_stays_what_it_was(recipe, trained, tmp_path):
     assert resumed.steps == result.steps
 
 
+def test_it_is_judged_first_and_kept_where_training_does_harm(recipe, trained, tmp_path):
+    model = trained(change(recipe, training={"epochs": 30}))
+    wer = load_bundle(model).provenance["outcome"]["dev_wer"]
+    console = Console(file=io.StringIO(), width=200)
+    ruin = {"learning_rate": 3.0, "warmup_steps": 0, "epochs": 1, "ema_decay": 0.0, "clip_norm": 1e9}
+    result = train(begins(recipe, model, training=ruin), tmp_path, console=console)
+    said = console.file.getvalue()
+    assert f"before training: WER {wer:.2%}, loss" in said
+    assert "kept the model it began with" in said
+    assert result.dev_wer == wer
+    before, after = (load_bundle(each).model.state_dict() for each in (model, result.model))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
 def test_what_only_training_uses_may_differ_and_nothing_else(recipe, trained):
     model = trained(recipe)
     free = {"dropout": 0.5, "weight_dropout": 0.1, "layer_drop": 0.1}
