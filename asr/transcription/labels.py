@@ -1,7 +1,7 @@
 """Labels: what a recogniser reads in recordings that nobody has transcribed, and how sure it is, to train on.
 
-Self-training, or pseudo-labelling (Kahn et al. 2020, arXiv 1909.09116): a recogniser labels recordings, another is
-trained from the beginning on transcripts and labels, and may label them anew.
+Self-training, or pseudo-labelling (Kahn et al. 2020, arXiv 1909.09116): a recogniser labels recordings, learns from
+transcripts and labels, or another does from the beginning, and may label them anew.
 
 How sure it is of a text of W words is p(text | recording)^(1/W), CTC's sum over all alignments, whatever a language
 model thinks of it: the mean probability of a word after those before. Measured on 193 utterances of AN4, read greedily
@@ -165,7 +165,7 @@ def cut(utterance: Utterance, words: Sequence[Word]) -> list[Utterance]:
 
 
 def surenesses(log_probs: Tensor, lengths: Tensor, hypotheses: Sequence[Hypothesis]) -> list[float]:
-    """How sure a model is of hypotheses: the probability of each text to the power 1 / words; 0 where there is no word.
+    """How sure a model is of hypotheses: the probability of each text to the power 1 / words; 0 where there is none.
 
     Args:
         log_probs: (batch, frames, tokens) natural logs.
@@ -174,9 +174,10 @@ def surenesses(log_probs: Tensor, lengths: Tensor, hypotheses: Sequence[Hypothes
     """
     tokens = [torch.tensor(hypothesis.tokens, dtype=torch.long) for hypothesis in hypotheses]
     counts = torch.tensor([len(each) for each in tokens])
-    losses, _ = ctc_losses(log_probs.cpu(), lengths.cpu(), pad_sequence(tokens, batch_first=True), counts)
+    losses, alignable = ctc_losses(log_probs.cpu(), lengths.cpu(), pad_sequence(tokens, batch_first=True), counts)
     words = torch.tensor([len(hypothesis.text.split()) for hypothesis in hypotheses])
-    found: list[float] = torch.where(words > 0, torch.exp(-losses / words.clamp_min(1)), 0.0).tolist()
+    said = alignable & (words > 0)
+    found: list[float] = torch.where(said, torch.exp(-losses / words.clamp_min(1)), 0.0).tolist()
     return found
 
 

@@ -36,6 +36,10 @@ def test_sureness_is_the_root_of_the_sum_over_all_paths():
         assert sureness == pytest.approx(total ** (1 / words) if words else 0.0, rel=1e-5)
 
 
+def test_what_cannot_be_aligned_is_not_sure_at_all():
+    assert surenesses(torch.zeros(1, 2, 4).log_softmax(-1), torch.tensor([2]), [hypothesis("aa", 1, 1)]) == [0.0]
+
+
 @pytest.mark.parametrize("decoding", [DecodingOptions(), DecodingOptions(beam_size=4)])
 @pytest.mark.parametrize("batch_seconds", [0.01, 60.0])
 def test_labels_are_what_is_heard_whatever_the_manifest_says(tmp_path, decoding, batch_seconds):
