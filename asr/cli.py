@@ -108,7 +108,7 @@ def train(
     from asr.config import load_recipe
     from asr.dataset import Manifest
     from asr.evaluation import render, write_json
-    from asr.training import train
+    from asr.training import load_initial, train
 
     begin = [f"training.initial_model={dumps(str(initial_model))}"] if initial_model else []
     settings = load_recipe(recipe, [*(changes or ()), *begin])
@@ -117,6 +117,9 @@ def train(
         raise ConfigError(f"{recipe}: states no error rate to verify; add a table [stated] with wer = [LEAST, MOST]")
     for name in filter(None, (*data.train, data.dev, data.test, *settings.augment.noise)):
         Manifest(name)  # mistakes show before anything is begun or replaced
+    load_initial(settings)
+    if (beginning := settings.training.initial_model) and Path(beginning).resolve().is_relative_to(run.resolve()):
+        raise ConfigError(f"{beginning}: training in {run} would replace the model to begin with; give another --run")
     try:
         train(settings, run, resume=runs.goes_on(run, resume, overwrite))
     except KeyboardInterrupt as stop:

@@ -282,10 +282,11 @@ class Recipe(Settings):
 
 
 FILES = {"data": ("train", "dev", "test"), "augment": ("noise",), "training": ("initial_model",)}
+"""Settings that name files."""
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read and validate a recipe; manifests' paths, relative to the file that names them, become relative to here.
+    """Read and validate a recipe; paths of files, relative to the file that names them, become relative to here.
 
     Args:
         path: a TOML file. It may begin with `base = "other.toml"`, and then says only what differs from that recipe;

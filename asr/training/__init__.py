@@ -7,6 +7,7 @@ from asr.rooms import Room
 
 if TYPE_CHECKING:
     from asr.training.augmentations import draw_augmentations as draw_augmentations
+    from asr.training.initial import load_initial as load_initial
     from asr.training.language import LanguageRecipe as LanguageRecipe
     from asr.training.language import LanguageTrainingResult as LanguageTrainingResult
     from asr.training.language import train_language_model as train_language_model
@@ -18,6 +19,7 @@ _HOME = {
     "LanguageTrainingResult": "asr.training.language",
     "TrainingResult": "asr.training.speech",
     "draw_augmentations": "asr.training.augmentations",
+    "load_initial": "asr.training.initial",
     "train": "asr.training.speech",
     "train_language_model": "asr.training.language",
 }
@@ -26,6 +28,7 @@ __all__ = [
     "LanguageTrainingResult",
     "TrainingResult",
     "draw_augmentations",
+    "load_initial",
     "train",
     "train_language_model",
 ]

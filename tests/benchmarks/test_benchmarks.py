@@ -257,10 +257,8 @@ def test_rules_that_choose_an_epoch(tmp_path: Path) -> None:
     path, speakers = tmp_path / "epochs.jsonl", {f"u{n}": f"s{n}" for n in range(12)}
     line = {name: [1 if name == "u0" else 0, 1, 1.0, 1] for name in speakers}
     path.write_text(f"{json.dumps(line)}\n{json.dumps(line)}\n")
-    assert choice.judge(path, speakers)["the last"] == (
-        pytest.approx(1 / 12, abs=0.01),
-        2,
-    )  # seven of twelve are scored, the same share with u0
+    scored = pytest.approx(1 / 12, abs=0.01)  # seven of twelve are, the same share with u0
+    assert choice.judge(path, speakers)["the last"] == (scored, 2)
 
 
 def test_pauses_of_an_ablation_do_not_count() -> None:

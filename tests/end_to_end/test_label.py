@@ -1,6 +1,7 @@
 """Recordings without transcripts, labelled and trained on, as a user does it."""
 
 import json
+import shutil
 
 import soundfile
 from tones import SAMPLE_RATE, sentence, speak
@@ -99,3 +100,18 @@ def test_recordings_of_phrases_are_told_apart(trained, asr_command, tmp_path):
     assert output.splitlines()[0].split("\t")[1] == "dad"
     status, _, errors = asr_command("label", model, *said, "--balanced", "--out", out)
     assert (status, errors.split(":")[1]) == (1, " --balanced")
+
+
+def test_the_model_to_begin_with_is_never_replaced_nor_anything_for_a_wrong_one(trained, asr_command, tmp_path):
+    run = shutil.copytree(trained.run, tmp_path / "run")
+    before = (run / "model/model.safetensors").read_bytes()
+    train = ("train", trained.recipe, "--run", run, "--overwrite", "--from")
+    status, _, errors = asr_command(*train, run / "model")
+    assert (status, errors) == (
+        1,
+        f"asr: {run}/model: training in {run} would replace the model to begin with; give another --run\n",
+    )
+    status, _, errors = asr_command(*train, tmp_path / "none")
+    assert (status, errors.split(";")[0]) == (1, f"asr: {tmp_path}/none: no such model bundle")
+    assert (run / "model/model.safetensors").read_bytes() == before
+    assert (run / "last.ckpt").exists()
