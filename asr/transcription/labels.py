@@ -4,10 +4,8 @@ Self-training, or pseudo-labelling (Kahn et al. 2020, arXiv 1909.09116): a recog
 transcripts and labels, or another does from the beginning, and may label them anew.
 
 How sure it is of a text of W words is p(text | recording)^(1/W), CTC's sum over all alignments, whatever a language
-model thinks of it: the mean probability of a word after those before. Measured on 193 utterances of AN4, read greedily
-with a word error rate of 17.0 %: of the surest three fifths by this 5.7 % is wrong, by the least or the mean confidence
-of a word 7.5, by the best path 9.4. Of readings by beam search with a 3-gram (11.0 % wrong) it is 4.8, by confidences
-4.2 to 4.5, by the share of the reading among the 20 best 4.0.
+model thinks of it: the mean probability of a word after those before. Of what is read most surely by this less is wrong
+than by confidences of words (measured: recipes/an4/RESULTS.md, "What untranscribed recordings teach").
 """
 
 from collections.abc import Callable, Iterable, Sequence
