@@ -200,13 +200,16 @@ def required_frames(tokens: Sequence[int]) -> int:
     return len(tokens) + sum(first == second for first, second in pairwise(tokens))
 
 
-def check_coverage(vocabulary: Tokenizer | str, texts: Iterable[str], ids: Iterable[str] | None = None) -> None:
+def check_coverage(
+    vocabulary: Tokenizer | str, texts: Iterable[str], ids: Iterable[str] | None = None, learned: bool = False
+) -> None:
     """Make sure, before a long training, that every character of the normalised transcripts can be written.
 
     Args:
         vocabulary: a tokenizer, or the characters it would have.
         texts: normalised transcripts.
         ids: the utterances they belong to, in the same order, for the message.
+        learned: a trained model has the vocabulary, which no setting adds to, for the message.
 
     Raises:
         TextError: lists all characters outside the vocabulary, most frequent first, each with its code point, its
@@ -228,13 +231,11 @@ def check_coverage(vocabulary: Tokenizer | str, texts: Iterable[str], ids: Itera
             f"{_name(character)} {count}x" + (f" (first in {first[character]})" if ids is not None else "")
             for character, count in counts.most_common()
         )
-        raise TextError(f"transcripts: {len(counts)} characters outside the vocabulary: {found}; {_REMEDY}")
+        how = "train a new model" if learned else "add them to tokenizer.characters"
+        raise TextError(f"transcripts: {len(counts)} characters outside the vocabulary: {found}; {how}, {_REMEDY}")
 
 
-_REMEDY = (
-    "add them to tokenizer.characters, map them with text.replace (made before the case is changed), "
-    "or delete them with text.drop"
-)
+_REMEDY = "map them with text.replace (made before the case is changed), or delete them with text.drop"
 
 
 def _train_bpe(pieces: int, texts: Sequence[str]) -> bytes:

@@ -118,7 +118,7 @@ def prepare_inputs(recipe: Recipe) -> Inputs:
     texts = [normalizer(utterance.text) for utterance in manifest]
     initial = load_initial(recipe)
     tokenizer = build_tokenizer(recipe.tokenizer, texts) if initial is None else initial.tokenizer
-    check_coverage(tokenizer, texts, (utterance.id for utterance in manifest))
+    check_coverage(tokenizer, texts, (utterance.id for utterance in manifest), learned=initial is not None)
     if recipe.augment.concatenation_share and " " not in tokenizer.characters:
         raise TextError(
             "augment.concatenation_share: a space stands between joined transcripts, and the vocabulary has none; "
@@ -153,7 +153,7 @@ def prepare_inputs(recipe: Recipe) -> Inputs:
             voices=Voices(dev_manifest, rate, voices.typical) if voices is not None else None,
         )
         dev_texts = (normalizer(utterance.text) for utterance in dev.manifest)
-        check_coverage(tokenizer, dev_texts, (utterance.id for utterance in dev.manifest))
+        check_coverage(tokenizer, dev_texts, (each.id for each in dev.manifest), learned=initial is not None)
     return Inputs(recipe, initial, tokenizer, train, dev, left_out=int((~kept).sum()))
 
 
