@@ -58,7 +58,7 @@ def gradients(
     frames: Annotated[
         int, typer.Option(min=3, help="Length of the sequences; k goes up to half of it, at most 100.")
     ] = 256,
-    picture: Annotated[Path | None, typer.Option(help="Draw the curves here, a PNG.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw the curves here; its ending says in which format.")] = None,
 ) -> None:
     """Measure how strongly outputs at a time depend on inputs k frames before and after.
 

@@ -63,7 +63,9 @@ def label(
         note(f"asr: {each}")
     kept = _kept([label for label in found if not isinstance(label, AsrError)], sure, out)
     write_manifest(out, kept)
-    note(f'Train on them too: asr train RECIPE.toml --from {model} --set \'data.train=["TRAIN.jsonl", "{out}"]\'')
+    data = f'--set \'data.train=["TRAIN.jsonl", "{out}"]\''
+    shorter = "--set training.epochs=15 --set training.learning_rate=1e-3"
+    note(f"Train on them too: asr train RECIPE.toml --from {model} --run runs/labelled {shorter} {data}")
     if problems:
         raise typer.Exit(1)
 

@@ -175,7 +175,7 @@ def draw(measured: Mapping[str, tuple[Reliability, Reliability]], path: Path) ->
 
     Args:
         measured: before and after, by name; at least one.
-        path: of the picture, a PNG. It is written beside its place and then renamed.
+        path: of the picture; its ending says in which format. It is written beside its place and then renamed.
     """
     from matplotlib.figure import Figure
 

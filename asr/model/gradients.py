@@ -205,7 +205,7 @@ def draw(flows: Sequence[Flow], path: Path) -> None:
 
     Args:
         flows: at least one.
-        path: of the picture, a PNG. It is written beside its place and then renamed.
+        path: of the picture; its ending says in which format. It is written beside its place and then renamed.
     """
     from matplotlib.figure import Figure
 
