@@ -1,5 +1,6 @@
 """From a recipe to what the training loop reads: vocabulary, datasets and batches, checked before time is spent."""
 
+import hashlib
 import os
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from asr.errors import ManifestError, TextError
 from asr.model import Bundle
 from asr.text import Normalizer, Tokenizer, build_tokenizer, check_coverage
 from asr.training.initial import load_initial
+from asr.training.task import Reading
 
 PAD_SECONDS = 0.25
 """Batches are padded to a multiple of this: each new shape costs the CPU's kernels a preparation."""
@@ -52,6 +54,13 @@ class Inputs:
         """The dev set once; there must be one."""
         assert self.dev is not None
         return self._read_in_order(self.dev)
+
+    def reading(self) -> Reading:
+        """The vocabulary, and a digest of which utterances there are, how long they are and what is said in them."""
+        digest = hashlib.sha256(self.train.manifest.durations.tobytes())
+        for utterance in self.train.manifest:
+            digest.update(f"{utterance.id}\n{utterance.text}\n".encode())
+        return Reading(tuple(self.tokenizer.tokens), digest.hexdigest())
 
     def describe(self) -> dict[str, Any]:
         """Numbers for the provenance; JSON values only."""

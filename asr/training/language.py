@@ -1,5 +1,6 @@
 """Training a recurrent language model: sentences in, a folder that `asr.lm.load_recurrent` reads out."""
 
+import hashlib
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from asr.lm.rnn import RnnConfig, RnnModel, RnnNetwork, pad_sentences, spell
 from asr.settings import Count, Positive, PositiveCount, Settings
 from asr.text import build_tokenizer
 from asr.training.objective import Objective
-from asr.training.task import DevScore, Measure
+from asr.training.task import DevScore, Measure, Reading
 from asr.training.trainer import MODEL_FOLDER, Trainer
 
 
@@ -144,6 +145,10 @@ class LanguageTask:
     @property
     def seed(self) -> int:
         return self.recipe.seed
+
+    def reading(self) -> Reading:
+        text = "\n".join(" ".join(map(str, sentence)) for sentence in self.sentences)
+        return Reading(tuple(self.tokenizer.tokens), hashlib.sha256(text.encode()).hexdigest())
 
     def build(self) -> RnnNetwork:
         return RnnNetwork(self.recipe.model, self.tokenizer.size)

@@ -17,7 +17,7 @@ from asr.model import Bundle, Model, save_bundle
 from asr.training.card import model_card, provenance
 from asr.training.inputs import Inputs, prepare_inputs
 from asr.training.objective import Objective, objective, spec_augment
-from asr.training.task import DevScore, Measure
+from asr.training.task import DevScore, Measure, Reading
 from asr.training.trainer import Trainer
 from asr.training.validation import Validation, validate
 
@@ -99,6 +99,9 @@ class SpeechTask:
     @property
     def begins_trained(self) -> bool:
         return self.inputs.initial is not None
+
+    def reading(self) -> Reading:
+        return self.inputs.reading()
 
     def build(self) -> Model:
         recipe = self.recipe

@@ -11,7 +11,7 @@ import torch
 
 from asr.errors import TrainingError
 from asr.settings import Settings
-from asr.training.task import ModelT
+from asr.training.task import ModelT, Reading
 
 MAY_CHANGE = (
     "stated",
@@ -94,10 +94,11 @@ class TrainingState(Generic[ModelT]):
         self.position.step += 1
         self.average.update(self.model, self.position.step)
 
-    def save(self, path: Path, recipe: Settings) -> None:
+    def save(self, path: Path, recipe: Settings, reading: Reading) -> None:
         """Write a checkpoint."""
         state = {
             "recipe": recipe.model_dump(mode="json"),
+            "reading": asdict(reading),
             "model": self.model.state_dict(),
             "average": self.average.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -107,22 +108,29 @@ class TrainingState(Generic[ModelT]):
         }
         write_whole(path, lambda file: torch.save(state, file))
 
-    def restore(self, path: Path, recipe: Settings) -> None:
+    def restore(self, path: Path, recipe: Settings, reading: Reading) -> None:
         """Go back to a checkpoint.
 
         Raises:
-            TrainingError: the file is missing or damaged, or recipe or vocabulary are not what the training began with.
+            TrainingError: the file is missing or damaged, or recipe or vocabulary are not what the training began with,
+                or, in the midst of an epoch, the examples.
         """
         state = _read(path)
         _refuse_other_recipe(path, state["recipe"], recipe)
-        try:
-            self.model.load_state_dict(state["model"])
-            self.average.model.load_state_dict(state["average"])
-        except RuntimeError:
+        begun = state.get("reading", {})
+        if begun.get("tokens") != reading.tokens:
             raise TrainingError(
                 f"{path}: this training began with another vocabulary; resume with the data it began with, or begin "
                 "anew with --overwrite"
-            ) from None
+            )
+        if state["position"]["batch"] and begun.get("examples") != reading.examples:
+            epoch = state["position"]["epoch"] + 1
+            raise TrainingError(
+                f"{path}: this training stopped within epoch {epoch}, and its data have changed since; resume with "
+                "those it began with, or begin anew with --overwrite"
+            )
+        self.model.load_state_dict(state["model"])
+        self.average.model.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         vars(self.position).update(state["position"])
         torch.set_rng_state(state["random"])

@@ -49,6 +49,16 @@ class DevScore:
     """What a person must know at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a training reads, as far as one that is resumed has to read the same."""
+
+    tokens: tuple[str, ...]
+    """What the model's outputs stand for."""
+    examples: str
+    """A digest of all examples, in their order: in the midst of an epoch these must be the same."""
+
+
 class Examples(Protocol):
     """A batch."""
 
@@ -94,6 +104,9 @@ class Task(Protocol[ModelT, BatchT]):
     @property
     def begins_trained(self) -> bool:
         """Whether `build` gives a model that has learned before; it is then judged before it learns more."""
+
+    def reading(self) -> Reading:
+        """What is read; called once."""
 
     def build(self) -> ModelT:
         """The model to be trained, on the CPU; called once, PyTorch's generator seeded."""

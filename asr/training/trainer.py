@@ -36,7 +36,7 @@ class Trainer(Generic[ModelT, BatchT]):
     """One training. `run` goes through the epochs; `restore` first makes it go on from the last checkpoint."""
 
     def __init__(self, task: Task[ModelT, BatchT], folder: Path, console: Console) -> None:
-        self.task, self.config, self.folder = task, task.config, folder
+        self.task, self.config, self.folder, self.reading = task, task.config, folder, task.reading()
         cpu = not torch.accelerator.is_available()
         self.precision = choose_precision(self.config.precision, PartialState(cpu=cpu).device)
         AcceleratorState._reset_state()  # which would refuse another precision than an earlier training's
@@ -62,7 +62,7 @@ class Trainer(Generic[ModelT, BatchT]):
         Raises:
             TrainingError: there is none, it is damaged, or it belongs to another recipe.
         """
-        self.state.restore(self.folder / CHECKPOINT, self.task.recipe)
+        self.state.restore(self.folder / CHECKPOINT, self.task.recipe, self.reading)
 
     def run(self) -> Position:
         """Train to the end, and say where that is; the model is in the folder `MODEL_FOLDER` of the training's folder.
@@ -243,7 +243,7 @@ class Trainer(Generic[ModelT, BatchT]):
 
     def _save(self) -> None:
         if self.accelerator.is_main_process:
-            self.state.save(self.folder / CHECKPOINT, self.task.recipe)
+            self.state.save(self.folder / CHECKPOINT, self.task.recipe, self.reading)
 
     def _introduce(self) -> None:
         parameters = sum(parameter.numel() for parameter in self.model.parameters())

@@ -176,6 +176,39 @@ def test_resuming_with_other_settings_is_refused_but_more_epochs_are_fine(recipe
     assert result.epochs == 4
 
 
+@pytest.mark.parametrize("kind", ["char", "bpe"])
+def test_resuming_with_another_vocabulary_of_the_same_size_is_refused(recipe, corpus, tmp_path, kind):
+    tokenizer = {"kind": "bpe", "vocabulary_size": 12} if kind == "bpe" else {}
+    recipe = change(recipe, tokenizer=tokenizer)
+    train(recipe, tmp_path / "run", console=quiet())
+    exchanged = str.maketrans("ab", "xb")
+    others = [replace(each, text=each.text.translate(exchanged)) for each in Manifest(corpus / "train.jsonl")]
+    write_manifest(tmp_path / "others.jsonl", others)
+    changed = change(recipe, data={"train": str(tmp_path / "others.jsonl"), "dev": None}, training={"epochs": 4})
+    with pytest.raises(TrainingError, match=r"last\.ckpt: .* another vocabulary; .* or begin anew with --overwrite"):
+        train(changed, tmp_path / "run", resume=True, console=quiet())
+
+
+def test_the_data_may_grow_between_epochs_but_not_within_one(recipe, corpus, tmp_path, monkeypatch):
+    every_step = change(recipe, training={"checkpoint_seconds": 1e-9})
+    grown = change(every_step, data={"train": [str(corpus / "train.jsonl"), str(corpus / "dev.jsonl")]})
+    with monkeypatch.context() as patch:
+        steps, step = iter(range(2)), Trainer._step
+
+        def stop(self, *arguments):
+            if next(steps, None) is None:
+                raise RuntimeError("power cut")
+            return step(self, *arguments)
+
+        patch.setattr(Trainer, "_step", stop)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(every_step, tmp_path / "within", console=quiet())
+    with pytest.raises(TrainingError, match=r"stopped within epoch 1, and its data have changed since; resume with"):
+        train(grown, tmp_path / "within", resume=True, console=quiet())
+    train(recipe, tmp_path / "between", console=quiet())
+    assert train(change(grown, training={"epochs": 4}), tmp_path / "between", resume=True, console=quiet()).epochs == 4
+
+
 def test_a_setting_that_the_training_began_without_was_off(recipe, tmp_path):
     train(recipe, tmp_path, console=quiet())
     state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
