@@ -23,9 +23,10 @@ class Objective:
     """The loss of a batch and what must be known about its utterances."""
 
     loss: Tensor
-    """(): nats per token, over the utterances that are neither unalignable nor non-finite."""
+    """(): nats per token, over the utterances that are neither unalignable nor non-finite. One without tokens counts as
+    if it had one, or a batch of silence would weigh as much as all of its frames."""
     tokens: Tensor
-    """(): tokens of those utterances."""
+    """(): tokens of those utterances, counted so."""
     ids: tuple[str, ...]
     """The utterances."""
     unalignable: Tensor
@@ -165,7 +166,8 @@ def _combine(parts: Mapping[str, tuple[float, Tensor]], alignable: Tensor, batch
     losses = torch.stack([weight * per_utterance[name] for name, (weight, _) in parts.items()]).sum(dim=0)
     finite = losses.isfinite()
     counted = alignable & finite
-    tokens = torch.where(counted, batch.token_lengths.to(losses.device, non_blocking=True), 0).sum()
+    token_lengths = batch.token_lengths.clamp(min=1).to(losses.device, non_blocking=True)
+    tokens = torch.where(counted, token_lengths, 0).sum()
 
     def per_token(losses: Tensor) -> Tensor:
         return torch.where(counted, losses, 0.0).sum() / tokens.clamp(min=1)

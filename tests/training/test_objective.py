@@ -77,6 +77,18 @@ def test_unalignable_and_non_finite_utterances_are_named_and_do_not_count():
     assert told(target) == (1, ("u1",), ("u2",))
 
 
+def test_silence_weighs_as_utterances_of_one_token():
+    torch.manual_seed(0)
+    logits, lengths = torch.randn(3, 6, 4), torch.tensor([6, 5, 6])
+    of = batch([[], [], [1, 2]])
+    target = objective(Table(logits, lengths), of, None, CTC)
+    blanks = -logits.log_softmax(-1)[:, :, 0]
+    silent = blanks[0].sum() + blanks[1, :5].sum()
+    spoken = losses_of(logits, lengths, of)[2]
+    assert target.loss.item() == pytest.approx(((silent + spoken) / 4).item(), rel=1e-5)
+    assert told(target) == (4, (), ())
+
+
 def test_nothing_alignable_is_a_loss_of_zero():
     target = objective(Table(torch.randn(1, 2, 4), torch.tensor([2])), batch([[1, 2, 3]]), None, CTC)
     assert target.loss.item() == 0.0
@@ -134,6 +146,32 @@ def test_gradients_add_up_where_everything_is_on():
     for layer in layers:
         wanted = torch.autograd.grad(sum(single) / 2 + 0.2 * apart, layer, retain_graph=True)[0]
         torch.testing.assert_close(torch.autograd.grad(target.loss, layer, retain_graph=True)[0], wanted)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_gradient_flows_through_what_is_fed_back(cell):
+    """Of a whole self-conditioned model: the slope along the gradient of some weights is its length."""
+    torch.manual_seed(0)
+    layers = {"layers": 3, "intermediate_layers": (1, 2), "self_conditioned": True}
+    config = ModelConfig(units=8, channels=4, dropout=0.0, cell=cell, **layers)
+    model = Model(FeatureConfig(bins=16), config, 6).train()
+    waveforms, lengths = 0.1 * torch.randn(2, 16000), torch.tensor([16000, 9000])
+    of = dataclasses.replace(batch([[1, 2, 3], [2, 2]]), waveforms=waveforms, lengths=lengths)
+
+    def loss() -> torch.Tensor:
+        model.label_prior.copy_(torch.tensor([0.5, 0.1, 0.1, 0.1, 0.1, 0.1]))
+        return objective(model, of, None, ObjectiveConfig(**SINGLE_VIEW)).loss
+
+    names = ("feedback.weight", "subsampling.projection.weight", "encoder.layers.1.backward_cell.weight_ih_l0")
+    weights = [model.get_parameter(name) for name in names]
+    for weight, gradient in zip(weights, torch.autograd.grad(loss(), weights), strict=True):
+        way = 0.01 * gradient / gradient.norm()
+        ends = []
+        for sign in (1, -2):  # there, and from there to the other side
+            weight.data += sign * way
+            ends.append(loss().item())
+        weight.data += way
+        assert (ends[0] - ends[1]) / 0.02 == pytest.approx(gradient.norm().item(), rel=0.02)
 
 
 def divergence(target: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
