@@ -10,13 +10,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from asr.optimization import OptimizationConfig as OptimizationConfig
+from asr.optimization import Precision as Precision
 from asr.settings import Count, Fraction, LeastFirst, Names, NonNegative, Positive, PositiveCount, read_settings
 from asr.settings import Settings as Settings
 from asr.settings import parse_settings as parse_settings
-
-Precision = Literal["auto", "fp32", "bf16"]
-"""What products are computed in: `auto` is bf16 where the device multiplies it in hardware, fp32 elsewhere. Where it
-cannot even emulate it, as CPUs without AVX-512, `bf16` is fp32 too."""
 
 
 class DataConfig(Settings):
@@ -116,7 +114,7 @@ class AugmentConfig(Settings):
     noise_snr_db: Annotated[tuple[float, float], LeastFirst] = (5.0, 20.0)
     """Least and greatest signal-to-noise ratio, in decibels of mean power."""
     gain_db: NonNegative = 0.0
-    """Level varied by up to this many decibels, up or down."""
+    """Level varied by up to this many decibels, up or down; not heard where features are normalised by utterance."""
     vocal_tract: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Frequencies are scaled by a factor of up to so much less or more than 1, as by other lengths of the vocal tract
     (Jaitly & Hinton 2013, "Vocal tract length perturbation improves speech recognition"), e.g. 0.1."""
@@ -189,34 +187,11 @@ class ObjectiveConfig(Settings):
     """Share of the loss that is the mean CTC of model.intermediate_layers (Lee & Watanabe 2021, arXiv 2102.03216):
     0.3 in that paper, 0.5 for self-conditioned models (Nozaki & Komatsu 2021, arXiv 2104.02724)."""
     label_prior: NonNegative = 0.0
-    """CTC of posteriors divided by their running mean to this power. At 0.3 they are less peaky and token times better
-    (Huang et al. 2024, arXiv 2406.02560); towards 1 blanks do not take over early (Zeyer et al. 2021, 2105.14849)."""
+    """CTC of the last layer's posteriors divided by their running mean to this power. At 0.3 they are less peaky and
+    token times better (Huang et al. 2024, arXiv 2406.02560); towards 1 blanks do not take over early (Zeyer et al.
+    2021, 2105.14849)."""
     confidence_penalty: NonNegative = 0.0
     """Weight of the divergence of posteriors from uniform (Pereyra et al. 2017, arXiv 1701.06548), e.g. 0.01."""
-
-
-class OptimizationConfig(Settings):
-    """Optimisation, of whatever is trained."""
-
-    epochs: PositiveCount = 60
-    accumulate: PositiveCount = 1
-    """Batches per optimizer step."""
-    learning_rate: Positive = 2e-3
-    final_learning_rate: NonNegative = 1e-5
-    warmup_steps: Count = 200
-    weight_decay: NonNegative = 0.01
-    clip_norm: Positive = 5.0
-    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
-    """Exponential moving average of the weights, the model that is scored and kept; 0 turns it off."""
-    average_checkpoints: Count = 0
-    """Average so many best epochs (without dev: last ones) at the end; keep that if better (Vaswani et al. 2017)."""
-    precision: Precision = "auto"
-    patience: PositiveCount | None = None
-    """Stop after this many evaluations on dev without a better score; None never stops early."""
-    evaluate_every: PositiveCount = 1
-    """Epochs between evaluations on dev."""
-    checkpoint_seconds: Positive = 300.0
-    """A checkpoint is written at least this often, and at the end of every epoch."""
 
 
 class TrainingConfig(OptimizationConfig):
@@ -230,8 +205,8 @@ class TrainingConfig(OptimizationConfig):
     """Processes that read, decode and resample audio; 0 does it in this one, in a thread, which is best on two cores.
     None is a process for every four cores beyond two."""
     cache_gigabytes: NonNegative = 1.0
-    """Memory for decoded audio where no such processes read it: nine hours a gigabyte at 16 kHz. What does not fit is
-    read again every epoch."""
+    """Memory for decoded audio of train, and as much of dev, where no such processes read it: nine hours a gigabyte at
+    16 kHz. What does not fit is read again every epoch."""
 
 
 class StatedConfig(Settings):
@@ -267,6 +242,21 @@ class Recipe(Settings):
             raise ValueError(
                 "model.intermediate_layers and objective.intermediate_weight go together; set both, or neither"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _level_is_heard(self) -> Self:
+        if self.augment.gain_db and self.features.normalization == "utterance":
+            raise ValueError(
+                "augment.gain_db does nothing where each utterance is normalised; set gain_db = 0, or "
+                'features.normalization = "global"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _patience_is_with_a_dev_set(self) -> Self:
+        if self.training.patience is not None and self.data.dev is None:
+            raise ValueError("training.patience waits for a better score on data.dev; name one, or remove patience")
         return self
 
     @model_validator(mode="after")

@@ -79,6 +79,8 @@ def draw_augmentations(
         config = _with_everything(config)
         if not config.noise:
             notes.append("noise is left out: the recipe names no recordings of it; set augment.noise and noise_share")
+    if config.gain_db:
+        notes.append("gain_db changes nothing in this picture, each of whose panels is normalised by itself")
     if not any(_is_on(config, names) for names in AUGMENTATIONS):
         raise ConfigError("augment: the recipe turns no augmentation on; show what there is with --all")
     place = _find(manifest, name)

@@ -76,7 +76,6 @@ ROWS = {
     "rooms": "augment.reverberation_share=0.3",
     "joined": "augment.concatenation_share=0.3",
     "silence": "augment.silence_seconds=0.3",
-    "level": "augment.gain_db=6.0",
     "batches of 15 s": "training.batch_seconds=15.0",
     "batches of 60 s": "training.batch_seconds=60.0",
     "rate 1e-3": "training.learning_rate=1e-3",
@@ -165,7 +164,7 @@ def line(row: str, found: System, base: System, runs: Path) -> list[str]:
         for seed in range(len(found.runs))
     ]
     minutes = mean(duration(epochs) for epochs in history) / 60
-    clipped = mean(epoch["clipped_share"] for epochs in history for epoch in epochs)
+    clipped = mean(epoch["clipped_share"] for epochs in history for epoch in epochs if "clipped_share" in epoch)
     loss = mean(epochs[-1]["dev_loss"] for epochs in history)
     wers = ", ".join(f"{100 * wer:.2f}" for wer in found.wers)
     told = [row, f"{100 * mean(found.wers):.2f}", wers, f"{loss:.3f}", f"{minutes:.1f}", f"{100 * clipped:.1f} %"]

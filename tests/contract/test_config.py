@@ -104,6 +104,18 @@ def test_the_initial_model_lies_beside_the_recipe(tmp_path: Path) -> None:
             + "[augment]\ntime_masks = 0\nfrequency_masks = 0\n[model]\ndropout = 0\n[objective]\nconsistency = 0.2\n",
             r"recipe\.toml: recipe: objective\.consistency compares views that differ; set augment\.time_masks",
         ),
+        (
+            MINIMAL + "[augment]\ngain_db = 6\n",
+            r"recipe\.toml: recipe: augment\.gain_db does nothing where each utterance is normalised; set gain_db = 0",
+        ),
+        (
+            MINIMAL + "[training]\npatience = 3\n",
+            r"recipe\.toml: recipe: training\.patience waits for a better score on data\.dev; name one",
+        ),
+        (
+            MINIMAL + "[training]\nlearning_rate = 1e-6\n",
+            r"recipe\.toml:3: training: final_learning_rate 1e-05 must not exceed learning_rate 1e-06",
+        ),
         (MINIMAL + "[augment]\nvocal_tract = 1.0\n", r"recipe\.toml:4: augment\.vocal_tract: .*less than 1"),
         (MINIMAL + "[augment]\nnoise_share = 0.5\n", r"recipe\.toml:3: augment: noise and noise_share go together"),
         (MINIMAL + '[augment]\nnoise = "n.jsonl"\n', r"recipe\.toml:3: augment: noise and noise_share go together"),

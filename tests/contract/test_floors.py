@@ -9,6 +9,7 @@ FLOORS = (
     ("errors", "machine_code", "rooms"),
     ("picture",),
     ("settings",),
+    ("optimization",),
     ("config", "transcript"),
     ("audio", "text"),
     ("dataset", "model", "lm", "evaluation"),

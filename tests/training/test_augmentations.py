@@ -74,7 +74,7 @@ def test_another_utterance_follows(corpus):
 def test_nothing_follows_the_only_one(recipe, corpus, tmp_path):
     write_manifest(tmp_path / "one.jsonl", [Manifest(corpus / "train.jsonl")[0]])
     manifest = Manifest(tmp_path / "one.jsonl")
-    _, note = draw_augmentations(recipe, manifest, tmp_path / "a.png", everything=True)
+    *_, note = draw_augmentations(recipe, manifest, tmp_path / "a.png", everything=True)
     assert note.startswith("concatenation is left out")
 
 
@@ -97,8 +97,8 @@ def test_picture_is_whole_and_draws_are_left_alone(recipe, corpus, tmp_path):
     state = torch.get_rng_state()
     manifest = Manifest(corpus / "train.jsonl")
     assert draw_augmentations(recipe, manifest, tmp_path / "a.png") == []
-    [note] = draw_augmentations(recipe, manifest, tmp_path / "b.png", "train-7", everything=True)
-    assert "noise is left out" in note
+    notes = draw_augmentations(recipe, manifest, tmp_path / "b.png", "train-7", everything=True)
+    assert ["noise is left out" in notes[0], "gain_db changes nothing" in notes[1], len(notes)] == [True, True, 2]
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png"}
     assert torch.equal(torch.get_rng_state(), state)
     draw_augmentations(recipe, manifest, tmp_path / "c.png", "train-0")
