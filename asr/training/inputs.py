@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from asr.config import Recipe
 from asr.dataset import Batch, BatchSampler, Manifest, SpeechDataset, loader
 from asr.dataset.voices import Voices
-from asr.errors import ManifestError, TextError
+from asr.errors import ManifestError, TextError, TrainingError
 from asr.model import Bundle
 from asr.text import Normalizer, Tokenizer, build_tokenizer, check_coverage
 from asr.training.initial import load_initial
@@ -35,11 +36,20 @@ class Inputs:
     """Training utterances outside data.min_seconds..max_seconds."""
 
     def plan(self, epoch: int, process: int = 0, processes: int = 1) -> list[list[int]]:
-        """The batches of an epoch, as indices of utterances; of several processes, each gets as many as the others."""
+        """The batches of an epoch, as indices of utterances; of several processes, each gets as many as the others.
+
+        Raises:
+            TrainingError: there are fewer batches than processes.
+        """
         sampler = BatchSampler(
             self.train.followers.durations(epoch), self.recipe.training.batch_seconds, self.recipe.seed
         )
         batches = sampler.batches(epoch)
+        if len(batches) < processes:
+            raise TrainingError(
+                f"{self.train.manifest.path}: an epoch has {len(batches)} batches, too few for {processes} processes; "
+                "lower training.batch_seconds, or use fewer processes"
+            )
         return batches[process : len(batches) // processes * processes : processes]
 
     def load(self, plan: Sequence[list[int]], epoch: int) -> Generator[Batch, None, None]:
@@ -150,20 +160,28 @@ def prepare_inputs(recipe: Recipe) -> Inputs:
         longest_seconds=recipe.data.max_seconds,
         voices=voices,
     )
-    dev = None
-    if recipe.data.dev is not None:
-        dev_manifest = Manifest(recipe.data.dev)
-        dev = SpeechDataset(
-            dev_manifest,
-            tokenizer,
-            normalizer,
-            rate,
-            cache_bytes=cache_bytes,
-            voices=Voices(dev_manifest, rate, voices.typical) if voices is not None else None,
-        )
-        dev_texts = (normalizer(utterance.text) for utterance in dev.manifest)
-        check_coverage(tokenizer, dev_texts, (each.id for each in dev.manifest), learned=initial is not None)
+    typical = None if voices is None else voices.typical
+    dev = None if recipe.data.dev is None else _prepare_dev(recipe, recipe.data.dev, tokenizer, typical)
     return Inputs(recipe, initial, tokenizer, train, dev, left_out=int((~kept).sum()))
+
+
+def _prepare_dev(recipe: Recipe, path: str, tokenizer: Tokenizer, typical: Tensor | None) -> SpeechDataset:
+    """The dev set; its speakers are told beside the `typical` voice of the training set, if voices are equalised."""
+    manifest, normalizer = Manifest(path), Normalizer(recipe.text)
+    texts = [normalizer(utterance.text) for utterance in manifest]
+    if not any(texts):
+        raise ManifestError(f"{manifest.path}: no words to score in any transcript; name another data.dev, or none")
+    learned = recipe.training.initial_model is not None
+    check_coverage(tokenizer, texts, (utterance.id for utterance in manifest), learned)
+    rate = recipe.features.sample_rate
+    return SpeechDataset(
+        manifest,
+        tokenizer,
+        normalizer,
+        rate,
+        cache_bytes=int(recipe.training.cache_gigabytes * 1e9),
+        voices=None if typical is None else Voices(manifest, rate, typical),
+    )
 
 
 def _hours(manifest: Manifest) -> float:

@@ -83,9 +83,29 @@ def test_what_only_training_uses_may_differ_and_nothing_else(recipe, trained):
     model = trained(recipe)
     free = {"dropout": 0.5, "weight_dropout": 0.1, "layer_drop": 0.1}
     assert SpeechTask(begins(recipe, model, model=free)).build().state_dict().keys()
+    two = trained(change(recipe, model={"layers": 2}))
+    below = {"layers": 2, "intermediate_layers": (1,)}
+    assert SpeechTask(begins(recipe, two, model=below, objective={"intermediate_weight": 0.3})).build()
     said = rf"features\.bins = \d+, not 12, model\.units = {recipe.model.units}, not 7; to begin with it, set"
     with pytest.raises(ConfigError, match=said):
         SpeechTask(begins(recipe, model, model={"units": 7}, features={"bins": 12}))
+
+
+def test_tokens_are_of_the_kind_that_the_recipe_says(recipe, trained):
+    pieces = {"kind": "bpe", "vocabulary_size": 12, "dropout": 0.1}
+    with pytest.raises(ConfigError, match=r'this model has tokenizer\.kind = "char", not "bpe"; to begin with it, set'):
+        SpeechTask(begins(recipe, trained(recipe), tokenizer=pieces))
+    of_pieces = trained(change(recipe, tokenizer=pieces))
+    assert SpeechTask(begins(recipe, of_pieces, tokenizer=pieces)).inputs.train.token_dropout
+    with pytest.raises(ConfigError, match=r'this model has tokenizer\.kind = "bpe", not "char"'):
+        SpeechTask(begins(recipe, of_pieces))
+
+
+def test_layers_that_feed_back_are_those_of_the_model(recipe, trained):
+    layers = {"layers": 3, "intermediate_layers": (1,), "self_conditioned": True}
+    fed_back = change(recipe, model=layers, objective={"intermediate_weight": 0.5})
+    with pytest.raises(ConfigError, match=r"model\.intermediate_layers = \[1\], not \[2\]"):
+        SpeechTask(begins(fed_back, trained(fed_back), model={"intermediate_layers": (2,)}))
 
 
 def test_letters_that_it_cannot_write_are_named(recipe, trained, corpus, tmp_path):

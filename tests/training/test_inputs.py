@@ -1,10 +1,13 @@
 """What a training reads, as a recipe asks for it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from asr.audio.equalization import equalize, hear, long_term_spectrum
-from asr.errors import TextError
+from asr.dataset import Manifest, write_manifest
+from asr.errors import ManifestError, TextError, TrainingError
 from asr.training.inputs import prepare_inputs
 from recipes import change
 
@@ -52,3 +55,23 @@ def test_voices_are_equalised_wherever_audio_is_read(recipe):
             for waveform, found, length in zip(batch.waveforms, other.waveforms, batch.lengths, strict=True):
                 spectrum = long_term_spectrum(hear([waveform[:length]], 16000), equalized.train.voices.typical)
                 assert torch.equal(found[:length], equalize(waveform[:length], spectrum))
+
+
+def test_processes_share_batches_and_are_no_more_than_them(recipe):
+    inputs = prepare_inputs(recipe)
+    alone = inputs.plan(0)
+    shared = [inputs.plan(0, process, len(alone)) for process in range(len(alone))]
+    assert [batch for plan in shared for batch in plan] == alone
+    with pytest.raises(
+        TrainingError, match=rf"train\.jsonl: an epoch has {len(alone)} batches, too few for \d+ processes"
+    ):
+        inputs.plan(0, 0, len(alone) + 1)
+
+
+def test_a_dev_set_without_words_is_refused_at_once(recipe, corpus, tmp_path):
+    silent = [replace(each, text=" ") for each in Manifest(corpus / "dev.jsonl")]
+    write_manifest(tmp_path / "silent.jsonl", silent)
+    with pytest.raises(
+        ManifestError, match=r"silent\.jsonl: no words to score in any transcript; name another data\.dev"
+    ):
+        prepare_inputs(change(recipe, data={"dev": str(tmp_path / "silent.jsonl")}))
