@@ -11,7 +11,9 @@ from torch import Tensor
 
 
 class EpochRecord(TypedDict, total=False):
-    """Measurements of one epoch (after a resume within it, of the part since); those on dev where it was evaluated."""
+    """Measurements of one epoch (after a resume within it, of the part since, if that has any step); those on dev where
+    it was evaluated.
+    """
 
     epoch: int
     """Epochs done."""
@@ -104,14 +106,16 @@ class StepMeter:
         return self._waited / max(time.monotonic() - self._began, 1e-9)
 
     def summary(self) -> EpochRecord:
-        """The epoch so far."""
+        """The epoch so far; of one without a token there is little to say."""
+        if not self._tokens:
+            return {"waiting_share": self.waiting_share}
         clipped = sum(norm > self._clip_norm for norm in self._norms)
         self.parts()
         return {
-            "loss": self._nats / max(self._tokens, 1),
+            "loss": self._nats / self._tokens,
             "gradient_norm": statistics.median(self._norms) if self._norms else 0.0,
             "clipped_share": clipped / max(len(self._norms), 1),
             "waiting_share": self.waiting_share,
             "learning_rate": self.rate,
-            "parts": {name: nats / max(self._tokens, 1) for name, nats in self._part_nats.items()},
+            "parts": {name: nats / self._tokens for name, nats in self._part_nats.items()},
         }

@@ -103,16 +103,15 @@ class TrainingProgress:
 
 def describe(record: EpochRecord, measure: Measure, epochs: int) -> str:
     """One line for an epoch."""
-    parts = [
-        f"epoch {record['epoch']}/{epochs}",
-        f"loss {record['loss']:.3f}",
-        f"gradient {record['gradient_norm']:.2f} (clipped {record['clipped_share']:.0%})",
-        f"rate {record['learning_rate']:.1e}",
-        f"{record['seconds']:.0f} s (waiting {record['waiting_share']:.0%})",
-    ]
+    parts = [f"epoch {record['epoch']}/{epochs}"]
+    if "loss" in record:
+        parts.append(f"loss {record['loss']:.3f}")
     if measure.key in record:
-        parts.insert(2, f"dev loss {record['dev_loss']:.3f}, {_measured(record, measure)}")
-    return "  ".join(parts)
+        parts.append(f"dev loss {record['dev_loss']:.3f}, {_measured(record, measure)}")
+    if "loss" in record:
+        parts.append(f"gradient {record['gradient_norm']:.2f} (clipped {record['clipped_share']:.0%})")
+        parts.append(f"rate {record['learning_rate']:.1e}")
+    return "  ".join([*parts, f"{record['seconds']:.0f} s (waiting {record['waiting_share']:.0%})"])
 
 
 def _measured(record: EpochRecord, measure: Measure) -> str:
@@ -129,9 +128,11 @@ def draw_curves(history: Sequence[dict[str, Any]], measure: Measure, path: Path)
 
     figure = Figure(figsize=(10, 6), layout="constrained")
     loss, measured, norm, rate = figure.subplots(2, 2, sharex=True).flat
-    loss.plot(*curve("loss"), label="train")
-    loss.plot(*curve("dev_loss"), label="dev")
-    loss.set(title="loss, nats per token", yscale="log")
+    for name, label in (("loss", "train"), ("dev_loss", "dev")):
+        loss.plot(*curve(name), label=label)
+    # with a label prior it may be negative
+    positive = all(value > 0 for name in ("loss", "dev_loss") for value in curve(name)[1])
+    loss.set(title="loss, nats per token", yscale="log" if positive else "linear")
     loss.legend()
     measured.plot(*curve(measure.key))
     measured.yaxis.set_major_formatter(lambda value, _: measure.write(value))

@@ -1,7 +1,9 @@
 """Training as a whole: it learns, it resumes bit for bit, and it says what goes wrong."""
 
 import io
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -207,6 +209,21 @@ def test_the_data_may_grow_between_epochs_but_not_within_one(recipe, corpus, tmp
         train(grown, tmp_path / "within", resume=True, console=quiet())
     train(recipe, tmp_path / "between", console=quiet())
     assert train(change(grown, training={"epochs": 4}), tmp_path / "between", resume=True, console=quiet()).epochs == 4
+
+
+def test_an_epoch_resumed_after_its_last_step_has_no_loss_to_show(recipe, tmp_path, monkeypatch):
+    every_step = change(recipe, training={"checkpoint_seconds": 1e-9})
+    with monkeypatch.context() as patch:
+        patch.setattr(SpeechTask, "evaluate", lambda *_: (_ for _ in ()).throw(RuntimeError("power cut")))
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(every_step, tmp_path, console=quiet())
+    console = quiet()
+    train(every_step, tmp_path, resume=True, console=console)
+    first, *others = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert {"dev_wer", "dev_loss"} <= first.keys()
+    assert not {"loss", "gradient_norm", "learning_rate"} & first.keys()
+    assert all(epoch["loss"] > 0 for epoch in others)
+    assert re.search(r"epoch 1/3  dev loss \d\S+, WER \S+  \d+ s", console.file.getvalue())
 
 
 def test_a_setting_that_the_training_began_without_was_off(recipe, tmp_path):
