@@ -17,12 +17,19 @@ class Followers:
         share: probability that an utterance is given a follower.
         longest_seconds: both together last no longer; where they would, the utterance stays alone.
         seed: with the epoch, decides everything.
+        joinable: which utterances may have a follower and be one, shape (utterances,); None is all.
     """
 
     def __init__(
-        self, durations: npt.NDArray[np.floating], share: float, longest_seconds: float = np.inf, seed: int = 0
+        self,
+        durations: npt.NDArray[np.floating],
+        share: float,
+        longest_seconds: float = np.inf,
+        seed: int = 0,
+        joinable: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         self.share, self.longest_seconds, self.seed = share, longest_seconds, seed
+        self._joinable = np.ones(len(durations), np.bool_) if joinable is None else joinable
         self._alone = durations.astype(np.float64)
         self._drawn: tuple[int, npt.NDArray[np.int64]] | None = None
 
@@ -47,4 +54,4 @@ class Followers:
         chosen = random.random(count) < self.share
         found = (np.arange(count) + random.integers(1, count, count)) % count
         fits = self._alone + self._alone[found] <= self.longest_seconds
-        return np.where(chosen & fits, found, -1)
+        return np.where(chosen & fits & self._joinable & self._joinable[found], found, -1)

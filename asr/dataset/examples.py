@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -52,6 +53,7 @@ class SpeechDataset(Dataset[Example]):
             is one of subwords then.
         longest_seconds: how long an utterance may be with the one that `augment` lets follow it.
         voices: makes the manifest's speakers sound alike; None leaves them as they are.
+        joinable: which utterances `augment` may join, shape (utterances,); None is all.
 
     Raises:
         ManifestError: a manifest of noises is missing or wrong.
@@ -69,6 +71,7 @@ class SpeechDataset(Dataset[Example]):
         token_dropout: float = 0.0,
         longest_seconds: float = math.inf,
         voices: Voices | None = None,
+        joinable: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         self.manifest = manifest
         self.tokenizer = tokenizer
@@ -79,7 +82,7 @@ class SpeechDataset(Dataset[Example]):
         self.token_dropout = token_dropout
         self.merges = Merges(tokenizer.tokens)
         share = augment.concatenation_share if augment is not None else 0.0
-        self.followers = Followers(manifest.durations, share, longest_seconds, seed)
+        self.followers = Followers(manifest.durations, share, longest_seconds, seed, joinable)
         self.cache = WaveformCache(cache_bytes)
         self.voices = voices
         self.noises = Noises(augment.noise, sample_rate, self.cache) if augment is not None and augment.noise else None

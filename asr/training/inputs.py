@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from asr.config import Recipe
@@ -15,6 +16,7 @@ from asr.dataset.voices import Voices
 from asr.errors import ManifestError, TextError, TrainingError
 from asr.model import Bundle
 from asr.text import Normalizer, Tokenizer, build_tokenizer, check_coverage
+from asr.text.tokenizer import required_frames
 from asr.training.initial import load_initial
 from asr.training.task import Reading
 
@@ -159,10 +161,25 @@ def prepare_inputs(recipe: Recipe) -> Inputs:
         token_dropout=recipe.tokenizer.dropout,
         longest_seconds=recipe.data.max_seconds,
         voices=voices,
+        joinable=_joinable(recipe, durations[kept], texts, tokenizer),
     )
     typical = None if voices is None else voices.typical
     dev = None if recipe.data.dev is None else _prepare_dev(recipe, recipe.data.dev, tokenizer, typical)
     return Inputs(recipe, initial, tokenizer, train, dev, left_out=int((~kept).sum()))
+
+
+def _joinable(
+    recipe: Recipe, durations: NDArray[np.floating], texts: Sequence[str], tokenizer: Tokenizer
+) -> NDArray[np.bool_] | None:
+    """Which utterances CTC can align by themselves, even played at the highest speed; None where none are joined.
+
+    Another's frames would only hide that the text of one is too long for its recording, and would be blamed for it.
+    """
+    if not recipe.augment.concatenation_share:
+        return None
+    speed = max(recipe.augment.speeds, default=1.0)
+    frames = durations / (speed * recipe.features.hop_seconds * recipe.model.subsampling)
+    return frames >= np.array([required_frames(tokenizer.encode(text)) for text in texts])
 
 
 def _prepare_dev(recipe: Recipe, path: str, tokenizer: Tokenizer, typical: Tensor | None) -> SpeechDataset:

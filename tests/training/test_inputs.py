@@ -57,6 +57,19 @@ def test_voices_are_equalised_wherever_audio_is_read(recipe):
                 assert torch.equal(found[:length], equalize(waveform[:length], spectrum))
 
 
+def test_what_cannot_be_aligned_is_not_joined(recipe, corpus, tmp_path):
+    utterances = list(Manifest(corpus / "train.jsonl"))
+    crowded = [replace(each, text="abcd " * 9) for each in utterances[:8]]
+    write_manifest(tmp_path / "train.jsonl", [*crowded, *utterances[8:]])
+    joining = change(recipe, data={"train": str(tmp_path / "train.jsonl")}, augment={"concatenation_share": 1.0})
+    dataset = prepare_inputs(joining).train
+    for epoch in range(3):
+        followers = dataset.followers.indices(epoch)
+        assert (followers[:8] == -1).all()
+        assert followers[8:].max() >= 8
+        assert not set(followers) & set(range(8))
+
+
 def test_processes_share_batches_and_are_no_more_than_them(recipe):
     inputs = prepare_inputs(recipe)
     alone = inputs.plan(0)
