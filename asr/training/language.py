@@ -186,6 +186,9 @@ class LanguageTask:
         perplexity = from_nats(nats, words)
         return DevScore(perplexity, loss, {"dev_perplexity": perplexity, "dev_loss": loss})
 
+    def warnings(self, model: RnnNetwork, device: torch.device, epoch: int) -> Sequence[str]:
+        return ()
+
     def keep(self, folder: Path, model: RnnNetwork, outcome: dict[str, Any]) -> None:
         data = {"train_sentences": len(self.sentences), "dev_sentences": len(self.dev)}
         recipe = self.recipe.model_dump(mode="json")

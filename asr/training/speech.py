@@ -1,6 +1,7 @@
 """Training a recogniser: recipe in, model bundle out."""
 
 import contextlib
+import itertools
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from asr.training.validation import Validation, validate
 
 COLLAPSE_SHARE = 0.9
 """A model that writes nothing for this share of dev, after a quarter of the epochs, is said to have collapsed."""
+COLLAPSE_BATCHES = 2
+"""Of the training set, that are looked at for this where there is no dev set."""
 
 
 @dataclass(frozen=True)
@@ -127,14 +130,22 @@ class SpeechTask:
     def evaluate(self, model: Model, device: torch.device, epoch: int) -> DevScore:
         with contextlib.closing(self.inputs.load_dev()) as batches:
             found = validate(model, batches, self.inputs.tokenizer, device)
-        collapsed = found.silent_share >= COLLAPSE_SHARE and epoch >= self.config.epochs / 4
         return DevScore(
             value=found.wer,
             loss=found.loss,
             record={"dev_wer": found.wer, "dev_loss": found.loss, "silent_share": found.silent_share},
             standard_error=found.standard_error,
-            warnings=(_explain_collapse(found, epoch),) if collapsed else (),
+            warnings=self._collapse(found, epoch, "dev"),
         )
+
+    def warnings(self, model: Model, device: torch.device, epoch: int) -> Sequence[str]:
+        with contextlib.closing(self.inputs.load_plain()) as batches:
+            heard = [batch for batch in itertools.islice(batches, COLLAPSE_BATCHES) if any(batch.texts)]
+        return self._collapse(validate(model, heard, self.inputs.tokenizer, device), epoch, "train") if heard else ()
+
+    def _collapse(self, found: Validation, epoch: int, where: str) -> tuple[str, ...]:
+        collapsed = found.silent_share >= COLLAPSE_SHARE and epoch >= self.config.epochs / 4
+        return (_explain_collapse(found, epoch, where),) if collapsed else ()
 
     def keep(self, folder: Path, model: Model, outcome: dict[str, Any]) -> None:
         recipe, data = self.recipe, self.inputs.describe()
@@ -163,9 +174,9 @@ class SpeechTask:
         ]
 
 
-def _explain_collapse(found: Validation, epoch: int) -> str:
+def _explain_collapse(found: Validation, epoch: int, where: str) -> str:
     return (
-        f"blank collapse: after {epoch} epochs {found.silent_share:.0%} of dev is decoded as nothing "
+        f"blank collapse: after {epoch} epochs {found.silent_share:.0%} of {where} is decoded as nothing "
         f"(e.g. {', '.join(found.silent[:3])}); the model predicts blanks only: raise training.epochs or "
         "training.learning_rate, or check that transcripts belong to their audio (asr check)"
     )

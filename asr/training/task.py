@@ -123,6 +123,9 @@ class Task(Protocol[ModelT, BatchT]):
     def evaluate(self, model: ModelT, device: torch.device, epoch: int) -> DevScore:
         """Judge a model on dev, after so many epochs; called only where there is a dev set."""
 
+    def warnings(self, model: ModelT, device: torch.device, epoch: int) -> Sequence[str]:
+        """What a person must know at once of a model, after so many epochs; called only where there is no dev set."""
+
     def keep(self, folder: Path, model: ModelT, outcome: dict[str, Any]) -> None:
         """Write a model and where it comes from, complete or not at all. `outcome` says how the training went so far,
         in JSON values.

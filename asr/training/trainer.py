@@ -157,6 +157,8 @@ class Trainer(Generic[ModelT, BatchT]):
         if not self.task.has_dev:
             self._keep_model(self.state.average.model)
             self._consider(-position.epoch, 0.0)
+            for warning in self.task.warnings(self.state.average.model, self.accelerator.device, position.epoch):
+                self.progress.say(warning)
         elif is_last or position.epoch % self.config.evaluate_every == 0:
             found = self.task.evaluate(self.state.average.model, self.accelerator.device, position.epoch)
             record |= found.record

@@ -278,9 +278,11 @@ def test_of_epochs_that_dev_cannot_tell_apart_the_last_is_kept(
 
 
 def test_without_dev_the_last_model_is_kept(recipe, tmp_path):
-    result = train(change(recipe, data={"dev": None}), tmp_path, console=quiet())
+    console = quiet()
+    result = train(change(recipe, data={"dev": None}, training={"epochs": 30}), tmp_path, console=console)
     assert result.dev_wer is None
-    assert load_bundle(result.model).provenance["outcome"]["epoch"] == 3
+    assert load_bundle(result.model).provenance["outcome"]["epoch"] == 30
+    assert "collapse" not in console.file.getvalue().partition("epoch 20/30")[2]
 
 
 def test_what_voices_are_like_is_heard_in_the_training_set_and_travels(recipe, tmp_path):
@@ -337,7 +339,8 @@ def poison(read):
     return poisoned
 
 
-def test_blank_collapse_is_said(recipe, tmp_path, monkeypatch):
+@pytest.mark.parametrize("has_dev", [True, False])
+def test_blank_collapse_is_said(recipe, tmp_path, monkeypatch, has_dev):
     build = Trainer.__init__
 
     def build_collapsed(self, *arguments):
@@ -347,5 +350,5 @@ def test_blank_collapse_is_said(recipe, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Trainer, "__init__", build_collapsed)
     console = quiet()
-    train(recipe, tmp_path, console=console)
-    assert "blank collapse" in console.file.getvalue()
+    train(recipe if has_dev else change(recipe, data={"dev": None}), tmp_path, console=console)
+    assert f"100% of {'dev' if has_dev else 'train'} is decoded as nothing" in console.file.getvalue()
