@@ -15,14 +15,16 @@ from asr.training.task import ModelT, Reading
 
 MAY_CHANGE = (
     "stated",
-    "data.",
+    "data",
+    "augment.noise",
+    "training.initial_model",
     "training.epochs",
     "training.patience",
     "training.checkpoint_seconds",
     "training.workers",
     "training.cache_gigabytes",
 )
-"""Settings that a resumed training may have otherwise than the one it goes on with (the data may have moved)."""
+"""Settings, and tables of them, that a resumed training may have otherwise than the one it goes on with (files may have moved)."""
 
 
 @dataclass
@@ -153,7 +155,8 @@ def _refuse_other_recipe(path: Path, begun: dict[str, Any], wanted: Settings) ->
     before, now = _flatten(begun), _flatten(wanted.model_dump(mode="json"))
     # A setting that the training began without, as it is newer, was off: that is its default.
     off = now.keys() - before.keys() - _flatten(wanted.model_dump(mode="json", exclude_defaults=True)).keys()
-    changed = [key for key in now if now[key] != before.get(key) and key not in off and not key.startswith(MAY_CHANGE)]
+    free = {key for key in now if key in MAY_CHANGE or key.partition(".")[0] in MAY_CHANGE}
+    changed = [key for key in now if now[key] != before.get(key) and key not in off and key not in free]
     if changed:
         differences = ", ".join(f"{key} {before.get(key)!r} -> {now[key]!r}" for key in changed)
         raise TrainingError(

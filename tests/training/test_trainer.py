@@ -178,6 +178,16 @@ def test_resuming_with_other_settings_is_refused_but_more_epochs_are_fine(recipe
     assert result.epochs == 4
 
 
+def test_files_may_have_moved_when_it_is_resumed(recipe, corpus, tmp_path):
+    noisy = change(recipe, augment={"noise": (str(corpus / "dev.jsonl"),), "noise_share": 0.5})
+    train(noisy, tmp_path / "run", console=quiet())
+    write_manifest(tmp_path / "noise.jsonl", Manifest(corpus / "dev.jsonl"))
+    moved = change(noisy, augment={"noise": (str(tmp_path / "noise.jsonl"),)}, training={"epochs": 4})
+    assert train(moved, tmp_path / "run", resume=True, console=quiet()).epochs == 4
+    with pytest.raises(TrainingError, match=r"augment\.noise_share 0\.5 -> 0\.2"):
+        train(change(moved, augment={"noise_share": 0.2}), tmp_path / "run", resume=True, console=quiet())
+
+
 @pytest.mark.parametrize("kind", ["char", "bpe"])
 def test_resuming_with_another_vocabulary_of_the_same_size_is_refused(recipe, corpus, tmp_path, kind):
     tokenizer = {"kind": "bpe", "vocabulary_size": 12} if kind == "bpe" else {}
