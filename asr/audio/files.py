@@ -164,11 +164,23 @@ class _Container:
         self.indexed = "mp4" in container.format.name
         self.sample_rate: int = self.stream.codec_context.sample_rate
         self.channels: int = self.stream.codec_context.channels
-        self.frames: int | None = None
-        if self.indexed and self.stream.duration is not None:
-            self.frames = round(self.stream.duration * self.stream.time_base * self.sample_rate)
-        elif "matroska" in container.format.name and container.duration is not None:
-            self.frames = round(container.duration / av.time_base * self.sample_rate)
+        self.frames: int | None = self._promised()
+
+    def _promised(self) -> int | None:
+        """Frames of the sound, as headers tell; a container with other streams may last longer than its sound."""
+        stream, seconds = self.stream, (self.container.duration or 0) / av.time_base
+        if self.indexed and stream.duration is not None:
+            return round(float(stream.duration * stream.time_base) * self.sample_rate)
+        if "matroska" not in self.container.format.name or not seconds:
+            return None
+        begin = float((stream.start_time or 0) * stream.time_base)
+        # FFmpeg writes in this tag when the sound ends, mkvmerge how long it lasts.
+        tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+        if tag and not (begin and "_STATISTICS_WRITING_APP" in stream.metadata):
+            seconds = min(seconds, int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]))
+        elif len(self.container.streams) > 1:
+            return None
+        return round((seconds - begin) * self.sample_rate)
 
     def read(self, start: int, stop: int | None) -> Samples:
         if self.indexed and self.frames is not None:

@@ -256,6 +256,30 @@ def test_truncated_containers(tmp_path: Path, codec: str, name: str, share: floa
     assert "truncated" in refusal(path)
 
 
+VIDEOS = [("aac", "a.mkv", RATE), ("libopus", "a.webm", 48000), ("aac", "a.mp4", RATE)]
+
+
+@pytest.mark.parametrize(("codec", "name", "rate"), VIDEOS)
+@pytest.mark.parametrize("late", [0.0, 0.936])
+def test_picture_that_lasts_longer_than_the_sound(
+    tmp_path: Path, codec: str, name: str, rate: int, late: float
+) -> None:
+    path = encode(tmp_path / name, sweep(4.0, rate), rate, codec, late=late, video=6.0)
+    found = info(path).duration
+    assert found < 5.1, "not the picture's length"
+    assert load(path, RATE).numel() / RATE == pytest.approx(found, abs=0.05)
+    if name != "a.mp4":  # whose index, at the end, would be lost
+        os.truncate(path, path.stat().st_size // 2)
+        assert "truncated" in refusal(path)
+
+
+def test_matroska_that_does_not_tell_when_its_sound_ends(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mkv", sweep(4.0, RATE), RATE, "aac", video=6.0)
+    path.write_bytes(path.read_bytes().replace(b"DURATION", b"duration"))
+    assert load(path, RATE).numel() / RATE == pytest.approx(4.0, abs=0.1)
+    assert info(path).duration == pytest.approx(4.0, abs=0.1)
+
+
 def test_container_cut_before_its_index(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.m4a", sweep(2.0, RATE), RATE, "aac")
     os.truncate(path, path.stat().st_size // 2)
