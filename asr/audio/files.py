@@ -152,7 +152,7 @@ class _SndFile:
 
 
 class _Container:
-    """What FFmpeg reads.
+    """What FFmpeg reads, from the start of the recording: where its sound starts later, zeros come first.
 
     Only the index of the mp4 family has timestamps that are exact to the sample, so only there is a seek made; other
     formats are decoded from their start and their samples counted (Opus at 500 times real time, AAC at 1000).
@@ -164,40 +164,46 @@ class _Container:
         self.indexed = "mp4" in container.format.name
         self.sample_rate: int = self.stream.codec_context.sample_rate
         self.channels: int = self.stream.codec_context.channels
+        self.origin: int = self.stream.start_time or 0
+        late = float(self.origin * self.stream.time_base) - (container.start_time or 0) / av.time_base
+        # Encoders put their sound up to a frame off, and nobody notices what is less than the slack.
+        is_late = late > max(SLACK_SECONDS, self.stream.codec_context.frame_size / self.sample_rate)
+        self.silence = round(late * self.sample_rate) if is_late else 0
+        """Frames from the start of the recording to that of its sound."""
         self.frames: int | None = self._promised()
 
     def _promised(self) -> int | None:
-        """Frames of the sound, as headers tell; a container with other streams may last longer than its sound."""
+        """Frames until the sound ends, as headers tell; a container with other streams may last longer."""
         stream, seconds = self.stream, (self.container.duration or 0) / av.time_base
         if self.indexed and stream.duration is not None:
-            return round(float(stream.duration * stream.time_base) * self.sample_rate)
+            return self.silence + round(float(stream.duration * stream.time_base) * self.sample_rate)
         if "matroska" not in self.container.format.name or not seconds:
             return None
-        begin = float((stream.start_time or 0) * stream.time_base)
         # FFmpeg writes in this tag when the sound ends, mkvmerge how long it lasts.
         tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
-        if tag and not (begin and "_STATISTICS_WRITING_APP" in stream.metadata):
+        if tag and not (self.silence and "_STATISTICS_WRITING_APP" in stream.metadata):
             seconds = min(seconds, int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]))
         elif len(self.container.streams) > 1:
             return None
-        return round((seconds - begin) * self.sample_rate)
+        length = seconds - float(self.origin * stream.time_base)
+        return self.silence + round(length * self.sample_rate) if length > 0 else None
 
     def read(self, start: int, stop: int | None) -> Samples:
         if self.indexed and self.frames is not None:
             stop = self.frames if stop is None else min(stop, self.frames)  # what lies behind is the codec's padding
         if stop is not None and start >= stop:
             return np.empty(0, np.float32)
-        origin = self.stream.start_time or 0
-        seconds = start / self.sample_rate - PREROLL_SECONDS
+        seconds = (start - self.silence) / self.sample_rate - PREROLL_SECONDS
         sought = self.indexed and seconds > 0
         if sought:
-            self.container.seek(origin + int(seconds / self.stream.time_base), stream=self.stream)
-        pieces, position = [np.empty(0, np.float32)], None if sought else 0
+            self.container.seek(self.origin + int(seconds / self.stream.time_base), stream=self.stream)
+        before = self.silence if stop is None else min(self.silence, stop)
+        pieces, position = [np.zeros(max(before - start, 0), np.float32)], None if sought else self.silence
         for frame in self.container.decode(self.stream):
             if frame.sample_rate != self.sample_rate:
                 raise AudioError(f"{self.path}: changes its sample rate midway; convert it to wav or flac")
             if position is None:
-                position = round((frame.pts - origin) * frame.time_base * self.sample_rate)
+                position = self.silence + round((frame.pts - self.origin) * frame.time_base * self.sample_rate)
             piece = _mono(frame)[max(start - position, 0) : None if stop is None else max(stop - position, 0)]
             if piece.size:
                 pieces.append(piece)

@@ -273,6 +273,25 @@ def test_picture_that_lasts_longer_than_the_sound(
         assert "truncated" in refusal(path)
 
 
+@pytest.mark.parametrize(("codec", "name", "rate"), [*VIDEOS, ("aac", "a.ts", RATE), ("pcm_s16le", "a.mov", RATE)])
+@pytest.mark.parametrize(("late", "silence"), [(0.936, 0.936), (0.0, 0.0), (0.02, 0.0)])
+def test_times_count_from_the_start_of_the_recording(
+    tmp_path: Path, codec: str, name: str, rate: int, late: float, silence: float
+) -> None:
+    sound = torch.cat([torch.zeros(rate // 2), sweep(3.0, rate)])
+    path = encode(tmp_path / name, sound, rate, codec, late=late, video=4.0)
+    whole = load(path, RATE)
+    begin = int((whole.abs() > 0.01).nonzero()[0]) / RATE
+    # the encoder's delay is nowhere noted in a transport stream
+    assert begin == pytest.approx(0.5 + silence, abs=0.07 if name == "a.ts" else 0.03)
+    assert info(path).duration == pytest.approx(whole.numel() / RATE, abs=0.05)
+    for offset, duration in [(0.0, 0.4), (0.0, 1.5), (0.3, 0.3), (0.8, 1.0), (2.2, 1.0), (3.9, 0.3), (1.1, None)]:
+        if offset + (duration or 0) < whole.numel() / RATE:
+            first, count = round(offset * RATE), None if duration is None else round(duration * RATE)
+            stretch = whole[first:] if count is None else whole[first : first + count]
+            torch.testing.assert_close(load(path, RATE, offset, duration), stretch, rtol=0, atol=2e-6)
+
+
 def test_matroska_that_does_not_tell_when_its_sound_ends(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mkv", sweep(4.0, RATE), RATE, "aac", video=6.0)
     path.write_bytes(path.read_bytes().replace(b"DURATION", b"duration"))
