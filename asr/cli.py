@@ -5,6 +5,7 @@ and exit status 1, Ctrl-C is exit status 130, and anything else is a bug and kee
 imported inside the commands, so that `asr --help` answers at once.
 """
 
+import math
 import os
 from json import dumps
 from pathlib import Path
@@ -66,18 +67,20 @@ def check(
 ) -> None:
     """Verify manifests and the recordings they name."""
     from asr import config
-    from asr.dataset.check import check, render
+    from asr.dataset.check import Subwords, check, render
     from asr.text import Normalizer
 
     anything = {"data": {"train": "any"}}
     settings = config.load_recipe(recipe) if recipe else config.Recipe.model_validate(anything)
-    normalizer, known = Normalizer(settings.text), settings.tokenizer.characters or None
+    normalizer, data = Normalizer(settings.text), settings.data
+    known = Subwords() if settings.tokenizer.kind == "bpe" else settings.tokenizer.characters or None
     features, subsampling = settings.features, settings.model.subsampling
+    limits = (data.min_seconds, data.max_seconds) if recipe else (0.0, math.inf)
     failed = False
     for path in manifests:
         try:
             with progress(f"checking {path}") as done:
-                report = check(path, normalizer, known, features, subsampling, done)
+                report = check(path, normalizer, known, features, subsampling, limits, done)
             show(render(report))
             problems = report.problems
         except AsrError as error:

@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,8 @@ from asr.errors import AudioError, ManifestError
 from asr.text import Normalizer, Tokenizer, required_frames
 
 HISTOGRAM_SECONDS = (0.0, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, math.inf)
+SHOWN = 5
+"""How many of the lines that training leaves out the report names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,22 @@ class CheckReport:
     """Count of each character, most frequent first."""
     outside: dict[str, int]
     """Those that the vocabulary cannot write."""
+    left_out: dict[int, float]
+    """Line and seconds of each utterance that training leaves out, for it is too short or too long: no problem."""
     problems: tuple[str, ...]
     """Every one, in the order of the lines: `file:line: what; remedy`."""
+
+
+class Subwords:
+    """A vocabulary of subwords that are yet to be learned: all that is known is that a word is at least one."""
+
+    characters = None
+
+    @staticmethod
+    def encode(text: str) -> list[int]:
+        """As many tokens as words, equal ones for equal words: no subwords of this text need fewer frames."""
+        numbers: dict[str, int] = {}
+        return [numbers.setdefault(word, len(numbers) + 1) for word in text.split()]
 
 
 def output_frames(seconds: float, features: FeatureConfig, subsampling: int) -> int:
@@ -59,9 +75,10 @@ def output_frames(seconds: float, features: FeatureConfig, subsampling: int) -> 
 def check(
     path: Path | str,
     normalizer: Normalizer,
-    vocabulary: Tokenizer | str | None = None,
+    vocabulary: Tokenizer | Subwords | str | None = None,
     features: FeatureConfig | None = None,
     subsampling: int = 4,
+    limits: tuple[float, float] = (0.0, math.inf),
     progress: Callable[[int], object] = lambda lines: None,
 ) -> CheckReport:
     """Read a whole manifest and the headers of its audio files.
@@ -69,9 +86,10 @@ def check(
     Args:
         path: a JSON Lines file.
         normalizer: as training will use it.
-        vocabulary: a tokenizer, or the characters it would have; None takes every character for a token.
+        vocabulary: a tokenizer, or the characters or subwords it would have; None takes every character for a token.
         features: with `subsampling`, says how many frames CTC will have; None is the default settings.
         subsampling: feature frames per output frame.
+        limits: least and most seconds of an utterance that is trained on.
         progress: called after each line with the number of lines so far.
 
     Raises:
@@ -80,11 +98,8 @@ def check(
     path, features = Path(path), features or FeatureConfig()
     known, encode = _vocabulary(vocabulary)
     audio_seconds = functools.lru_cache(maxsize=1024)(_audio_seconds)
-    durations: list[float] = []
-    problems: list[str] = []
-    speakers: set[str] = set()
-    characters, words = Counter[str](), Counter[str]()
-    empty = 0
+    durations, problems, speakers, empty = list[float](), list[str](), set[str | None](), 0
+    characters, words, left_out = Counter[str](), Counter[str](), dict[int, float]()
     for count, utterance in enumerate(read_lines(path), start=1):
         progress(count)
         if isinstance(utterance, ManifestError):
@@ -92,8 +107,8 @@ def check(
             continue
         text = normalizer(utterance.text)
         durations.append(utterance.duration)
-        if utterance.speaker is not None:
-            speakers.add(utterance.speaker)
+        left_out |= {} if limits[0] <= utterance.duration <= limits[1] else {utterance.line: utterance.duration}
+        speakers.add(utterance.speaker)
         characters.update(text)
         words.update(text.split())
         empty += not text
@@ -107,13 +122,14 @@ def check(
         normalization=normalizer.describe(),
         utterances=len(durations),
         seconds=math.fsum(durations),
-        speakers=len(speakers),
+        speakers=len(speakers - {None}),
         histogram=tuple(np.histogram(durations, HISTOGRAM_SECONDS)[0].tolist()),
         words=words.total(),
         distinct_words=len(words),
         empty_texts=empty,
         characters=dict(characters.most_common()),
         outside={name: count for name, count in characters.most_common() if known is not None and name not in known},
+        left_out=left_out,
         problems=tuple(problems),
     )
 
@@ -129,6 +145,7 @@ def render(report: CheckReport) -> Group:
         ("empty transcripts", f"{report.empty_texts:,}"),
         ("characters", " ".join(f"{_shown(name)} {count:,}" for name, count in report.characters.items())),
         ("outside the vocabulary", " ".join(f"{_shown(name)} {count:,}" for name, count in report.outside.items())),
+        ("left out of training", _listed(report.left_out)),
         ("normalisation", report.normalization),
         ("problems", f"{len(report.problems):,}"),
     ):
@@ -139,6 +156,14 @@ def render(report: CheckReport) -> Group:
         interval = f"{low:g} to {high:g}" if high < math.inf else f"{low:g} and more"
         lengths.add_row(interval, f"{count:,}", "█" * math.ceil(30 * count / most))
     return Group(summary, lengths)
+
+
+def _listed(left_out: dict[int, float]) -> str:
+    if not left_out:
+        return "0"
+    lines = ", ".join(f"{line} ({seconds:g} s)" for line, seconds in islice(left_out.items(), SHOWN))
+    more = f" and {len(left_out) - SHOWN:,} more" if len(left_out) > SHOWN else ""
+    return f"{len(left_out):,}, shorter or longer than data.min_seconds..max_seconds: line {lines}{more}"
 
 
 def _audio_seconds(path: Path) -> float | AudioError:
@@ -177,7 +202,9 @@ def _in_text(
         )
 
 
-def _vocabulary(vocabulary: Tokenizer | str | None) -> tuple[frozenset[str] | None, Callable[[str], Sequence[int]]]:
+def _vocabulary(
+    vocabulary: Tokenizer | Subwords | str | None,
+) -> tuple[frozenset[str] | None, Callable[[str], Sequence[int]]]:
     """The characters that can be written, None for all, and what turns a text of them into tokens."""
     if vocabulary is None or isinstance(vocabulary, str):
         return None if vocabulary is None else frozenset(vocabulary), lambda text: [*map(ord, text)]

@@ -1,5 +1,6 @@
 """The command line keeps its promises: examples that work, one line for an error, an exit status."""
 
+import json
 import os
 import re
 import shlex
@@ -7,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import typer
 from typer.core import TyperGroup
 from typer.testing import CliRunner
@@ -180,3 +183,22 @@ def test_a_recipe_stands_for_its_test_set(tmp_path: Path) -> None:
     path.write_text('[data]\ntrain = "a.jsonl"\n')
     with pytest.raises(ConfigError, match=r"r\.toml: names no test set"):
         runs.scored(path)
+
+
+def test_check_takes_what_the_recipe_says_of_tokens_and_lengths(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(32000), 16000)
+    (tmp_path / "m.jsonl").write_text(
+        "".join(
+            json.dumps({"audio_filepath": "a.wav", "duration": seconds, "text": "seven"}) + "\n"
+            for seconds in (0.15, 2.0)
+        )
+    )
+    recipe = tmp_path / "a.toml"
+    recipe.write_text('[data]\ntrain = "m.jsonl"\nmax_seconds = 1.0\n[tokenizer]\nkind = "bpe"\n')
+    status, output, errors = invoke("check", tmp_path / "m.jsonl", "--recipe", recipe)
+    assert (status, errors) == (0, "")
+    assert "line 2 (2 s)" in output
+    recipe.write_text('[data]\ntrain = "m.jsonl"\n')
+    status, _, errors = invoke("check", tmp_path / "m.jsonl", "--recipe", recipe)
+    assert status == 1
+    assert f"{tmp_path}/m.jsonl:1: 5 tokens need 5 frames" in errors

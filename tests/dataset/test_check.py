@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from asr.config import FeatureConfig, TextConfig
-from asr.dataset.check import HISTOGRAM_SECONDS, check, output_frames, render
+from asr.config import FeatureConfig, TextConfig, TokenizerConfig
+from asr.dataset.check import HISTOGRAM_SECONDS, Subwords, check, output_frames, render
 from asr.errors import ManifestError
-from asr.text import CharTokenizer, Normalizer, required_frames
+from asr.text import CharTokenizer, Normalizer, build_tokenizer, required_frames
 
 NORMALIZER = Normalizer(TextConfig())
+LEARNED = build_tokenizer(TokenizerConfig(kind="bpe", vocabulary_size=10), ["a no none non one no one none"] * 20)
 
 
 def collapsed(path: Sequence[int]) -> tuple[int, ...]:
@@ -112,6 +113,32 @@ def test_repeats_need_a_blank_between(tmp_path: Path) -> None:
     (problem,) = check(path, NORMALIZER, subsampling=4).problems
     assert problem.startswith(f"{path}:1: 6 tokens need 9 frames")
     assert not check(path, NORMALIZER, subsampling=2).problems
+
+
+def test_subwords_need_no_frame_for_each_character(tmp_path: Path) -> None:
+    path = manifest(tmp_path, line("eight", duration=0.15), line("one two", 0.05), line("no no no", duration=0.15))
+    (problem, *more) = [problem.removeprefix(f"{path}:") for problem in check(path, NORMALIZER).problems]
+    assert problem.startswith("1: 5 tokens need 5 frames for CTC, and the audio gives 4")
+    assert len(more) == 2
+    (problem,) = [problem.removeprefix(f"{path}:") for problem in check(path, NORMALIZER, Subwords()).problems]
+    assert problem.startswith("3: 3 tokens need 5 frames for CTC, and the audio gives 4")
+
+
+@given(st.lists(st.sampled_from(["a", "no", "none", "non", "one"]), max_size=6).map(" ".join))
+def test_subwords_never_need_fewer_frames_than_said(text: str) -> None:
+    assert required_frames(Subwords.encode(text)) <= required_frames(LEARNED.encode(text))
+
+
+def test_what_training_leaves_out_is_told_and_no_problem(tmp_path: Path) -> None:
+    lines = [line("a", duration=0.05), line("b", duration=0.1), "", line("c", duration=1.0), line("d", duration=0.99)]
+    path = manifest(tmp_path, *lines)
+    report = check(path, NORMALIZER, limits=(0.1, 0.99))
+    assert report.problems == ()
+    assert report.left_out == {1: 0.05, 4: 1.0}
+    console = Console(width=150, file=io.StringIO(), record=True)
+    console.print(render(report))
+    assert "2, shorter or longer than data.min_seconds..max_seconds: line 1 (0.05 s), 4 (1 s)" in console.export_text()
+    assert check(path, NORMALIZER).left_out == {}
 
 
 @pytest.mark.parametrize("vocabulary", ["abc ", CharTokenizer("abc ")], ids=["characters", "tokenizer"])
