@@ -13,6 +13,7 @@ import json
 import mmap
 import os
 from array import array
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,7 +175,8 @@ def _map(path: Path) -> mmap.mmap | bytes:
 
 def _lines(mapped: mmap.mmap | bytes) -> Iterator[tuple[int, int, bytes]]:
     """Number (from 1), first byte and content of each line that is not blank."""
-    begin = number = 0
+    begin = len(BOM_UTF8) if mapped[: len(BOM_UTF8)] == BOM_UTF8 else 0  # which programs on Windows put first
+    number = 0
     while begin < len(mapped):
         end = mapped.find(b"\n", begin) + 1 or len(mapped)
         number += 1

@@ -63,7 +63,7 @@ def read_hotwords(path: Path | str) -> dict[str, float]:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{path}: cannot be read as hotwords ({error}); give a text file, word:boost a line"

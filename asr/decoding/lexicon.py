@@ -60,7 +60,7 @@ def read_lexicon(path: Path | str) -> list[str]:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise TextError(f"{path}: cannot be read as a lexicon ({error}); give a text file, one word a line") from None
     for number, line in enumerate(lines, start=1):

@@ -130,7 +130,7 @@ def read_phrases(path: Path | str) -> list[str]:
     """
     path = Path(path)
     try:
-        lines: Sequence[str] = path.read_text(encoding="utf-8").splitlines()
+        lines: Sequence[str] = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise TextError(f"{path}: cannot be read as phrases ({error}); give a text file, one phrase a line") from None
     if not (phrases := [line.strip() for line in lines if line.strip()]):

@@ -63,6 +63,17 @@ def test_windows_line_ends(tmp_path: Path) -> None:
     assert [utterance.line for utterance in Manifest(path)] == [1, 2]
 
 
+def test_byte_order_mark_of_windows(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    for first in (b"", b"\r\n"):
+        path.write_bytes(b"\xef\xbb\xbf" + first + b"\r\n".join([json.dumps(RIGHT).encode()] * 2))
+        assert [utterance.line for utterance in Manifest(path)] == [1 + bool(first), 2 + bool(first)]
+        assert list(read_lines(path)) == list(Manifest(path))
+    path.write_bytes(b"\xef\xbb\xbf")
+    with pytest.raises(ManifestError, match="no utterances"):
+        Manifest(path)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

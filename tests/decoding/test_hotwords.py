@@ -108,6 +108,8 @@ def test_reading(tmp_path: Path) -> None:
     path = tmp_path / "hot.txt"
     path.write_text("Kirov:8\n\nnew york\t5\n", encoding="utf-8")
     assert read_hotwords(path) == {"Kirov": 8.0, "new york": 5.0}
+    path.write_text("Kirov:8\n", encoding="utf-8-sig")
+    assert read_hotwords(path) == {"Kirov": 8.0}
     path.write_text("Kirov:8\nMoscow\n")
     with pytest.raises(ConfigError, match=r"hot.txt:2: 'Moscow' is not a hotword"):
         read_hotwords(path)

@@ -44,6 +44,8 @@ def test_reading(tmp_path: Path) -> None:
     path = tmp_path / "words.txt"
     path.write_text("one\n\n two \nüber\n", encoding="utf-8")
     assert read_lexicon(path) == ["one", "two", "über"]
+    path.write_text("one\ntwo\n", encoding="utf-8-sig")
+    assert read_lexicon(path) == ["one", "two"]
     path.write_text("one\ntwo three\n")
     with pytest.raises(TextError, match=r"words.txt:2: more than one word"):
         read_lexicon(path)

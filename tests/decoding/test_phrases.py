@@ -89,6 +89,8 @@ def test_phrases_are_read_from_a_file(tmp_path):
     path.write_text("ab\n\n  a b \nab\n", encoding="utf-8")
     assert read_phrases(path) == ["ab", "a b", "ab"]
     assert Phrases(LETTERS, read_phrases(path), 0.04).texts == ["ab", "a b"]
+    path.write_text("ab\nb\n", encoding="utf-8-sig")
+    assert read_phrases(path) == ["ab", "b"]
 
 
 @pytest.mark.parametrize(
