@@ -2,7 +2,10 @@
 
 The steps, in order:
 
-1. Unicode NFC, so that "e" + U+0301 and "é" are one character (Unicode Standard Annex 15).
+1. Unicode NFC, so that "e" + U+0301 and "é" are one character (Unicode Standard Annex 15). What nobody sees is deleted
+   without trace: format and control characters (categories Cf and Cc), such as soft hyphens, zero-width spaces and byte
+   order marks, that are no white space. Joiners (U+200C, U+200D) stay, for they change how letters look; so do
+   characters that `keep` or `replace` names.
 2. `replace`: literal, in the given order, while upper and lower case are still told apart.
 3. `case`, by Unicode's full mapping, whatever the language: "İ" becomes "i" + U+0307 and "I" becomes "i". A Turkish
    recipe says `replace = {"I" = "ı", "İ" = "i"}`.
@@ -25,6 +28,7 @@ from asr.config import TextConfig
 APOSTROPHES = "\u2019\uff07"
 LETTER_APOSTROPHE = "\u02bc"
 HYPHENS = "\u2010\u2011"
+JOINERS = "\u200c\u200d"
 
 
 class Normalizer:
@@ -33,6 +37,7 @@ class Normalizer:
     def __init__(self, config: TextConfig) -> None:
         self.config = config
         self._replacements = [(_nfc(old), _nfc(new)) for old, new in config.replace.items()]
+        self._unseen = _Unseen(JOINERS + config.keep + "".join(old + new for old, new in self._replacements))
         self._dropped = dict.fromkeys(map(ord, _nfc(config.drop)))
         self._marks = _Marks(config.keep)
         # What stands for a hyphen or apostrophe inside a word, after `_marks`; kept marks are decided there.
@@ -47,6 +52,8 @@ class Normalizer:
     def __call__(self, text: str) -> str:
         """Normalise one transcript; the result may be empty."""
         text = _nfc(text)
+        if not text.isprintable():  # which few texts are not, and deleting takes longer than asking
+            text = _nfc(text.translate(self._unseen))
         for old, new in self._replacements:
             text = text.replace(old, new)
         if self.config.case != "keep":
@@ -80,6 +87,19 @@ class Normalizer:
 
     def _join(self, match: re.Match[str]) -> str:
         return self._joiners[match[0]] if match[1] else " "
+
+
+class _Unseen(dict[int, int | None]):
+    """A table for `str.translate`, filled as characters are met: None for those that nobody sees."""
+
+    def __init__(self, keep: str) -> None:
+        super().__init__((ord(character), ord(character)) for character in keep)
+
+    def __missing__(self, code: int) -> int | None:
+        character = chr(code)
+        unseen = unicodedata.category(character) in ("Cf", "Cc") and not character.isspace()
+        self[code] = form = None if unseen else code
+        return form
 
 
 class _Marks(dict[int, str]):

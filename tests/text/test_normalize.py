@@ -16,7 +16,9 @@ CONFIGS = [
     TextConfig(keep=""),
     TextConfig(keep="'-’=", drop="x\u0301\u0307ä"),
 ]
-TRICKY = st.text(st.sampled_from("aAäÄßxX İIıiΣσς'’‘ʼ＇-‐‑–—.,=\u0301\u0308\u0307\u0338\u0345\u00a0\t\n№√"))
+TRICKY = st.text(
+    st.sampled_from("aAäÄßxX İIıiΣσς'’‘ʼ＇-‐‑–—.,=\u0301\u0308\u0307\u0338\u0345\u00a0\t\n№√\u00ad\u200b\u200d\x00")
+)
 
 
 def reference(text: str) -> str:
@@ -44,6 +46,10 @@ def reference(text: str) -> str:
         ("Größe u\u0308ber STRASSE", "größe über strasse"),
         ("İI", "i\u0307i"),
         ("हिन्दी-में", "हिन्दी-में"),
+        ("fuß\u00adball \ufeffzero\u200bwidth \u202adirected\u202c", "fußball zerowidth directed"),
+        ("nul\x00 bell\x07 new\x85line tab\tend", "nul bell new line tab end"),
+        ("e\u200b\u0301", "é"),
+        ("می\u200cخواهم क्\u200dष", "می\u200cخواهم क्\u200dष"),
         ("", ""),
         ("?!", ""),
     ],
@@ -59,6 +65,12 @@ def test_turkish_is_two_replacements() -> None:
 def test_replacements_come_first_in_order_and_see_case() -> None:
     normalizer = Normalizer(TextConfig(replace={"Dr.": "doctor", "&": " and ", "and": "und"}))
     assert normalizer("Dr. A&B dr.") == "doctor a und b dr"
+
+
+def test_what_nobody_sees_is_gone_before_replacements_unless_they_name_it() -> None:
+    assert Normalizer(TextConfig(replace={"ab": "c"}))("a\u00adb") == "c"
+    assert Normalizer(TextConfig(replace={"\u200b": " "}))("a\u200bb\u00adc") == "a bc"
+    assert Normalizer(TextConfig(punctuation="keep", keep="\u00ad"))("a\u200bb\u00adc") == "ab\u00adc"
 
 
 def test_replacements_match_decomposed_text() -> None:
