@@ -62,6 +62,8 @@ def load(path: Path | str, sample_rate: int, offset: float = 0.0, duration: floa
         raise AudioError(f"{path}: duration {duration:g} s is impossible; give more than 0 seconds, or none for all")
     first = round(offset * sample_rate)
     count = None if duration is None else round(duration * sample_rate)
+    if count == 0:
+        raise AudioError(f"{path}: duration {duration:g} s is less than a sample at {sample_rate} Hz; give more")
     with open_audio(path) as file:
         up, down = ratio(file.sample_rate, sample_rate)
         around = reach(file.sample_rate, sample_rate)

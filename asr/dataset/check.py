@@ -112,7 +112,7 @@ def check(
         characters.update(text)
         words.update(text.split())
         empty += not text
-        found = [*_in_audio(utterance, audio_seconds(utterance.audio_filepath))]
+        found = [*_in_audio(utterance, audio_seconds(utterance.audio_filepath), features.sample_rate)]
         found += _in_text(text, known, encode, output_frames(utterance.duration, features, subsampling))
         problems += [f"{path}:{utterance.line}: {problem}" for problem in found]
     if not durations and not problems:
@@ -173,12 +173,14 @@ def _audio_seconds(path: Path) -> float | AudioError:
         return error
 
 
-def _in_audio(utterance: Utterance, seconds: float | AudioError) -> Iterator[str]:
+def _in_audio(utterance: Utterance, seconds: float | AudioError, sample_rate: int) -> Iterator[str]:
+    if not round(utterance.duration * sample_rate):
+        yield f"duration {utterance.duration:g} s is less than a sample at {sample_rate} Hz; correct it"
     if isinstance(seconds, AudioError):
         yield str(seconds)
         return
     past = utterance.offset + utterance.duration - seconds
-    if past > SLACK_SECONDS:
+    if past > SLACK_SECONDS or utterance.offset >= seconds:  # nothing to read is no matter of rounding
         yield (
             f"ends {past:.2f} s past the end of {utterance.audio_filepath} ({seconds:.2f} s); "
             "correct offset and duration, or copy the file again"

@@ -171,6 +171,7 @@ def test_end_rounded_up_by_a_manifest_is_no_error(tmp_path: Path) -> None:
         (float("nan"), None, "offset nan s"),
         (0.0, 0.0, "duration 0 s"),
         (0.0, -1.0, "duration -1 s"),
+        (0.0, 1e-5, "duration 1e-05 s is less than a sample"),
         (0.5, 0.6, "it lasts 1.000 s"),
         (1.0, None, "it lasts 1.000 s"),
         (7.0, 0.01, "it lasts 1.000 s"),

@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from asr.audio import load
 from asr.config import FeatureConfig, TextConfig, TokenizerConfig
 from asr.dataset.check import HISTOGRAM_SECONDS, Subwords, check, output_frames, render
-from asr.errors import ManifestError
+from asr.dataset.manifest import Manifest
+from asr.errors import AudioError, ManifestError
 from asr.text import CharTokenizer, Normalizer, build_tokenizer, required_frames
 
 NORMALIZER = Normalizer(TextConfig())
@@ -106,6 +108,26 @@ def test_every_bad_line_is_listed(tmp_path: Path) -> None:
         assert "; " in problem
         assert "\n" not in problem
     assert report.utterances == 9
+
+
+def test_stretches_that_hold_nothing(tmp_path: Path) -> None:
+    path = manifest(
+        tmp_path,
+        line("a", duration=3e-5),
+        line("b", duration=4e-5),
+        line("", duration=0.04, offset=0.99),
+        line("", duration=0.04, offset=1.0),
+    )
+    first, second = check(path, NORMALIZER).problems
+    assert first.startswith(f"{path}:1: duration 3e-05 s is less than a sample at 16000 Hz; ")
+    assert second.startswith(f"{path}:4: ends 0.04 s past the end")
+    assert len(check(path, NORMALIZER, features=FeatureConfig(sample_rate=8000)).problems) == 3
+    for utterance in Manifest(path):
+        if utterance.line in (1, 4):
+            with pytest.raises(AudioError):
+                load(utterance.audio_filepath, 16000, utterance.offset, utterance.duration)
+        else:
+            assert load(utterance.audio_filepath, 16000, utterance.offset, utterance.duration).numel()
 
 
 def test_repeats_need_a_blank_between(tmp_path: Path) -> None:
