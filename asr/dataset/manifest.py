@@ -141,7 +141,7 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
     """Write a manifest, complete or not at all. Audio below its folder is named relative to it, other absolutely.
 
     Raises:
-        ManifestError: the file cannot be written.
+        ManifestError: the file cannot be written, or a recording's name is not Unicode, which a manifest cannot hold.
     """
     path = Path(path)
     folder = path.parent.absolute()
@@ -151,7 +151,7 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
         try:
             with temporary.open("w", encoding="utf-8", newline="\n") as file:
                 for utterance in utterances:
-                    file.write(json.dumps(_record(utterance, folder), ensure_ascii=False) + "\n")
+                    file.write(_line(utterance, folder))
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -258,6 +258,14 @@ def _utterance(fields: dict[str, Any], folder: Path, number: int) -> Utterance:
         id=str(name) if name is not None else path.stem + (f"-{offset:.3f}" if offset else ""),
         line=number,
     )
+
+
+def _line(utterance: Utterance, folder: Path) -> str:
+    line = json.dumps(_record(utterance, folder), ensure_ascii=False) + "\n"
+    if not _is_text(line):  # Python reads the bytes of a file's name that are not UTF-8 as lone surrogates
+        name = str(utterance.audio_filepath).encode(errors="backslashreplace").decode()
+        raise ManifestError(f"{name}: name, text, speaker or id is not Unicode; rename the recording, or correct them")
+    return line
 
 
 def _record(utterance: Utterance, folder: Path) -> dict[str, Any]:

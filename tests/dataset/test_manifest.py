@@ -1,5 +1,6 @@
 import gc
 import json
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,13 @@ def test_paths_are_written_relative_where_possible(tmp_path: Path) -> None:
         '{"audio_filepath": "wav/ü.wav", "duration": 1.5, "text": "Ü"}\n'
         f'{{"audio_filepath": "{tmp_path}/b.wav", "duration": 2.0, "text": "b", "speaker": "s"}}\n'
     )
+
+
+def test_recording_whose_name_is_not_unicode(tmp_path: Path) -> None:
+    audio = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    with pytest.raises(ManifestError, match=rf"{tmp_path}/caf\\udce9\.wav: name.* is not Unicode; rename"):
+        write_manifest(tmp_path / "m.jsonl", [Utterance(audio, 1.0, "a")])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_writing_leaves_the_old_manifest_and_nothing_else(tmp_path: Path) -> None:
