@@ -7,6 +7,7 @@ promises is an error.
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
@@ -59,7 +60,7 @@ def open_audio(path: Path) -> Iterator[AudioFile]:
     """Open a file with the library that can read it.
 
     Raises:
-        AudioError: missing, a folder, empty, without samples, damaged, truncated, or not audio.
+        AudioError: missing, a folder, a pipe, empty, without samples, damaged, truncated, or not audio.
     """
     try:
         file = FileIO(path)
@@ -70,7 +71,10 @@ def open_audio(path: Path) -> Iterator[AudioFile]:
     except OSError as error:
         raise AudioError(f"{path}: cannot be opened ({error.strerror}); check its permissions") from None
     with file:
-        if os.fstat(file.fileno()).st_size == 0:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise AudioError(f"{path}: a pipe or device, which cannot be read anywhere in it; give an audio file")
+        if status.st_size == 0:
             raise AudioError(f"{path}: empty (0 bytes); copy or record it again")
         try:
             with _decoder(path, file) as audio:

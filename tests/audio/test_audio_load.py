@@ -202,6 +202,14 @@ def test_files_that_are_no_audio(tmp_path: Path) -> None:
         info(tmp_path / "text.wav")
 
 
+def test_pipe_is_named(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb"), os.fdopen(writing, "wb") as pipe:
+        pipe.write(write(tmp_path / "a.wav", sweep(0.1, RATE)).read_bytes())
+        pipe.flush()
+        assert "a pipe" in refusal(Path(f"/dev/fd/{reading}"))
+
+
 def test_playlist_reaches_no_other_file(tmp_path: Path) -> None:
     encode(tmp_path / "a.ts", sweep(1.0, RATE), RATE, "aac")
     (tmp_path / "a.m3u8").write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{tmp_path}/a.ts\n#EXT-X-ENDLIST\n")
