@@ -308,6 +308,23 @@ def test_matroska_that_does_not_tell_when_its_sound_ends(tmp_path: Path) -> None
     assert info(path).duration == pytest.approx(4.0, abs=0.1)
 
 
+def test_matroska_whose_tag_is_the_length_of_its_sound(tmp_path: Path) -> None:
+    """As mkvmerge writes it; FFmpeg writes when the sound ends."""
+    source = encode(tmp_path / "a.mkv", sweep(4.0, RATE), RATE, "flac", late=1.5, video=8.0)
+    path = tmp_path / "b.mkv"
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        streams = {stream.index: new.add_stream_from_template(stream) for stream in old.streams}
+        streams[old.streams.audio[0].index].metadata["_STATISTICS_WRITING_APP"] = "mkvmerge"
+        for packet in old.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream_index]
+                new.mux(packet)
+    content = path.read_bytes()
+    assert b"00:00:05.500" in content
+    path.write_bytes(content.replace(b"00:00:05.500", b"00:00:04.000"))
+    assert info(path).duration == load(path, RATE).numel() / RATE == pytest.approx(5.5, abs=1e-3)
+
+
 def test_container_cut_before_its_index(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.m4a", sweep(2.0, RATE), RATE, "aac")
     os.truncate(path, path.stat().st_size // 2)
