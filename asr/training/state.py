@@ -24,7 +24,8 @@ MAY_CHANGE = (
     "training.workers",
     "training.cache_gigabytes",
 )
-"""Settings, and tables of them, that a resumed training may have otherwise than the one it goes on with (files may have moved)."""
+"""Settings, and tables of them, that a resumed training may have otherwise than the one it goes on with, as files may
+have moved."""
 
 
 @dataclass
