@@ -106,7 +106,7 @@ def _read_with_bases(path: Path) -> list[_File]:
 
 def _read(path: Path) -> _File:
     try:
-        source = path.read_text(encoding="utf-8")
+        source = path.read_text(encoding="utf-8-sig")
         return _File(path, source, tomllib.loads(source))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such recipe; see the folder recipes/ for examples") from None

@@ -122,7 +122,7 @@ def _rates(system: System) -> tuple[str, str, str]:
 
 def _read(path: Path) -> list[_Line]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: cannot be read ({error}); {REMEDY}") from None
     if not lines:

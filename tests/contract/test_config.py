@@ -31,6 +31,11 @@ def test_manifests_lie_beside_the_recipe(tmp_path: Path) -> None:
     assert (data.dev, data.test) == (str(tmp_path / "../dev.jsonl"), str(tmp_path / "c/test.jsonl"))
 
 
+def test_a_byte_order_mark_is_no_setting(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("seed = 3\n" + MINIMAL, encoding="utf-8-sig")
+    assert load_recipe(tmp_path / "recipe.toml").seed == 3
+
+
 def test_noises_lie_beside_the_recipe(tmp_path: Path) -> None:
     text = MINIMAL + '[augment]\nnoise = "../noise.jsonl"\nnoise_share = 0.5\n'
     assert load_recipe(recipe(tmp_path, text)).augment.noise == (str(tmp_path / "../noise.jsonl"),)
