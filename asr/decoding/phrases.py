@@ -78,14 +78,17 @@ class Phrases:
 
         Returns:
             Of each utterance at least one and at most `nbest` hypotheses, best first. `score`, and equally
-            `acoustic_score`, is the phrase's log-probability; `lm_score` is 0.
+            `acoustic_score`, is the phrase's log-probability; `lm_score` is 0. A phrase that the utterance is too short
+            for is none of them; where it is too short for all, the one hypothesis has no text, and a score of -inf.
         """
         scores, order = self.scores(log_probs, lengths).sort(dim=1, descending=True, stable=True)
         return [
             [
                 self._hypothesis(number, score, frames[:length])
                 for number, score in zip(numbers[: self._nbest], ranked, strict=False)
+                if score > -math.inf
             ]
+            or [Hypothesis("", (), -math.inf, -math.inf, 0.0, ())]
             for numbers, ranked, frames, length in zip(
                 order.tolist(), scores.tolist(), log_probs, lengths.tolist(), strict=True
             )
@@ -93,7 +96,7 @@ class Phrases:
 
     def _hypothesis(self, number: int, score: float, log_probs: torch.Tensor) -> Hypothesis:
         text, tokens = self._spelled[number]
-        spans = align(log_probs, tokens, self._temperature) if score > -math.inf else []
+        spans = align(log_probs, tokens, self._temperature)
         duration = max(0.0, len(log_probs) - 0.5) * self._frame_seconds
         timed = words(spans, self._tokenizer, self._frame_seconds, duration)
         return Hypothesis(text, tokens, score, score, 0.0, timed)

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from asr.decoding import Phrases, balance, read_phrases
+from asr.decoding import Hypothesis, Phrases, balance, read_phrases
 from asr.errors import TextError
 from asr.text import CharTokenizer
 
@@ -45,13 +45,22 @@ def test_the_most_probable_are_returned_best_first_and_timed():
     log_probs, lengths = heard()
     search = Phrases(LETTERS, LISTED, frame_seconds=0.04, nbest=3)
     for scores, hypotheses in zip(search.scores(log_probs, lengths), search(log_probs, lengths), strict=True):
-        best = sorted(range(4), key=lambda number: -scores[number])[:3]
+        possible = [number for number in range(4) if scores[number] > -math.inf]
+        best = sorted(possible, key=lambda number: -scores[number])[:3]
         assert [each.text for each in hypotheses] == [LISTED[number] for number in best]
         assert [each.score for each in hypotheses] == [float(scores[number]) for number in best]
         for each in hypotheses:
             assert each.acoustic_score == each.score
-            assert " ".join(word.text for word in each.words) == (each.text if each.score > -math.inf else "")
+            assert " ".join(word.text for word in each.words) == each.text
             assert all(0.0 <= word.start <= word.end <= 0.04 * 4.5 for word in each.words)
+
+
+@pytest.mark.parametrize("nbest", [1, 3])
+def test_an_utterance_too_short_for_any_phrase_says_nothing(nbest):
+    log_probs, lengths = heard()
+    found = Phrases(LETTERS, ["abab", "baba"], frame_seconds=0.04, nbest=nbest)(log_probs, lengths)
+    assert [len(each) for each in found] == [min(nbest, 2), min(nbest, 2), 1]
+    assert found[2] == [Hypothesis("", (), -math.inf, -math.inf, 0.0, ())]
 
 
 def test_alone_or_in_a_batch_a_phrase_is_found_alike():

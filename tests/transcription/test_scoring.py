@@ -60,6 +60,15 @@ def test_calibration_is_measured_before_and_after_and_changes_no_rate(tmp_path, 
     assert to_json(tempered)["decoding"]["search"] == ("beam" if decoding.beam_size else "greedy")
 
 
+def test_an_utterance_too_short_for_any_phrase_is_one_that_nothing_was_heard_in(tmp_path):
+    corpus = manifest(tmp_path, [("ab" * 4, "abababab"), ("", "bb")])
+    (tmp_path / "phrases.txt").write_text("abababab\nbabababa\n", encoding="utf-8")
+    options = DecodingOptions(phrases=tmp_path / "phrases.txt")
+    result = evaluate(recognizer(calibration=Calibration(greedy=9.0, beam=9.0), decoding=options), corpus)
+    assert [utterance.hypothesis for utterance in result.rates.utterances] == ["abababab", ""]
+    assert result.rates.deletions == 1
+
+
 def test_readings_are_scored_where_they_are_asked_for(tmp_path):
     corpus = manifest(tmp_path, [("ab", "ba"), ("a", "a")])
     plain = evaluate(recognizer(decoding=DecodingOptions(beam_size=50)), corpus)
