@@ -110,6 +110,8 @@ def choose_phrases(
 ) -> list[Label | AsrError]:
     """Find which of some phrases each utterance says; how sure it is, is the phrase's probability among them.
 
+    One that is too short for all of them says nothing, which is not sure at all.
+
     Args:
         recognizer: what hears them.
         utterances: to be labelled.
@@ -120,24 +122,32 @@ def choose_phrases(
 
     Raises:
         TextError: a phrase cannot be written in the tokens of the model.
-        ConfigError: they cannot be balanced, since there are more phrases than utterances.
+        ConfigError: they cannot be balanced, since there are more phrases than utterances that can say one.
     """
     search = Phrases(recognizer.tokenizer, map(recognizer.normalizer, phrases), recognizer.frame_seconds)
     tell = _counter(progress, sum(utterance.duration for utterance in utterances))
     found = _read(recognizer, utterances, batch_seconds, tell, lambda *heard: iter(search.scores(*heard)))
-    heard = [row for row in found if not isinstance(row, AsrError)]
-    if balanced and len(heard) < len(search.texts):
+    possible = [row for row in found if not isinstance(row, AsrError) and _can_say_any(row)]
+    if balanced and len(possible) < len(search.texts):
         raise ConfigError(
-            f"balanced: {len(heard)} recordings cannot say {len(search.texts)} phrases equally often; give more of them"
+            f"balanced: {len(possible)} recordings cannot say {len(search.texts)} phrases equally often; give more of "
+            "them, long enough for a phrase"
         )
-    scores = torch.stack(heard).clamp_min(-1e9) if heard else torch.empty(0, len(search.texts))
+    scores = torch.stack(possible).clamp_min(-1e9) if possible else torch.empty(0, len(search.texts))
     posteriors = iter((scores + balance(scores) if balanced else scores).softmax(dim=1))
 
-    def label(utterance: Utterance) -> Label:
+    def label(utterance: Utterance, row: Tensor) -> Label:
+        if not _can_say_any(row):
+            return Label(replace(utterance, text=""), 0.0)
         probability, number = next(posteriors).max(dim=0)
         return Label(replace(utterance, text=search.texts[int(number)]), float(probability))
 
-    return [row if isinstance(row, AsrError) else label(each) for each, row in zip(utterances, found, strict=True)]
+    return [row if isinstance(row, AsrError) else label(each, row) for each, row in zip(utterances, found, strict=True)]
+
+
+def _can_say_any(scores: Tensor) -> bool:
+    """Whether an utterance is long enough for at least one phrase; scores (phrases,)."""
+    return bool((scores > -torch.inf).any())
 
 
 def cut(utterance: Utterance, words: Sequence[Word]) -> list[Utterance]:

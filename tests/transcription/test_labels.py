@@ -1,9 +1,11 @@
 """What a toy recogniser reads in recordings without transcripts, how surely, and where it cuts long ones."""
 
+import dataclasses
 import itertools
 import math
 
 import pytest
+import soundfile
 import torch
 from levels import RATE, manifest, recognizer
 
@@ -159,12 +161,26 @@ def test_phrases_are_chosen_of_what_can_be_read(tmp_path):
     assert first.utterance.text == "a"
     assert isinstance(second, AudioError)
     assert last.utterance.text == "a", "too short for the other"
-    (alone,) = choose_phrases(recognizer(), [corpus[2]], ["ab" * 40, "ba" * 40])
-    assert alone.sureness == 0.5, "too short for either"
     (broken,) = choose_phrases(recognizer(), [corpus[1]], ["a"])
     assert isinstance(broken, AudioError)
     with pytest.raises(ConfigError, match="2 recordings cannot say 3 phrases"):
         choose_phrases(recognizer(), corpus, ["a", "b", "ab"], balanced=True)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_recordings_too_short_for_any_phrase_say_nothing_and_do_not_count(tmp_path, balanced):
+    said = [("abab", ""), ("baba", ""), ("abab", ""), ("baba", "")]
+    corpus = manifest(tmp_path, [*said, ("", ""), ("", ""), ("", "")])
+    soundfile.write(corpus[4].audio_filepath, torch.zeros(1).numpy(), RATE)
+    short = dataclasses.replace(corpus[4], duration=1 / RATE)
+    listener, phrases = recognizer(), ["abab" * 2, "baba" * 2, "abba" * 2]
+    alone = choose_phrases(listener, list(corpus)[:4], phrases, balanced)
+    together = choose_phrases(listener, [short, *list(corpus)[:4], *list(corpus)[5:]], phrases, balanced)
+    assert together[1:5] == alone
+    for label in (together[0], *together[5:]):
+        assert (label.utterance.text, label.sureness) == ("", 0.0)
+    with pytest.raises(ConfigError, match="0 recordings cannot say 3 phrases"):
+        choose_phrases(listener, list(corpus)[5:], phrases, balanced=True)
 
 
 def test_nothing_gives_nothing():
