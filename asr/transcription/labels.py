@@ -8,6 +8,7 @@ model thinks of it: the mean probability of a word after those before. Of what i
 than by confidences of words (measured: recipes/an4/RESULTS.md, "What untranscribed recordings teach").
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from asr.decoding.phrases import Phrases, balance
 from asr.errors import AsrError, ConfigError
 from asr.model.ctc import ctc_losses
 from asr.transcript import Word
-from asr.transcription.recognizer import PAUSE_SECONDS, Recognizer, transcript
+from asr.transcription.recognizer import PAUSE_SECONDS, Recognizer, stretches
 from asr.transcription.waveforms import waveform_batches
 
 LONGEST_SECONDS = 20.0
@@ -147,25 +148,30 @@ def choose_phrases(
 
 def _can_say_any(scores: Tensor) -> bool:
     """Whether an utterance is long enough for at least one phrase; scores (phrases,)."""
-    return bool((scores > -torch.inf).any())
+    return bool((scores > -math.inf).any())
 
 
 def cut(utterance: Utterance, words: Sequence[Word]) -> list[Utterance]:
     """The stretches of an utterance in which something is said, parted at every pause longer than `PAUSE_SECONDS`.
+
+    What then still lasts longer than `LONGEST_SECONDS` is parted at its longest pauses, however short they are.
 
     Args:
         utterance: a recording, or a part of one.
         words: what is said in it, timed from its beginning.
 
     Returns:
-        Half of `PAUSE_SECONDS` of silence is left to them at either end, where there is so much. If nobody is named as
-        their speaker, the recording is: it is one voice, as far as is known.
+        Half of `PAUSE_SECONDS` of silence is left to them at either end, or half of the pause where there is less. If
+        nobody is named as their speaker, the recording is: it is one voice, as far as is known.
     """
     speaker = utterance.speaker or str(utterance.audio_filepath)
-    parts = []
-    for segment in transcript(words, utterance.duration).segments:
-        start = max(0.0, segment.start - PAUSE_SECONDS / 2)
-        end = min(utterance.duration, segment.end + PAUSE_SECONDS / 2)
+    margin, parts = PAUSE_SECONDS / 2, []
+    groups = stretches(words, utterance.duration, LONGEST_SECONDS - 2 * margin)
+    befores = [-math.inf, *(group[-1].end for group in groups)]
+    afters = [*(group[0].start for group in groups[1:]), math.inf]
+    for before, group, after in zip(befores, groups, afters, strict=False):
+        start = max(0.0, group[0].start - min(margin, (group[0].start - before) / 2))
+        end = min(utterance.duration, group[-1].end + min(margin, (after - group[-1].end) / 2))
         offset, duration = round(utterance.offset + start, 3), round(end - start, 3)
         name = f"{utterance.id}-{offset:.3f}"
         parts.append(replace(utterance, offset=offset, duration=duration, speaker=speaker, id=name))

@@ -1,7 +1,10 @@
 """A recogniser: a model bundle that reads recordings and writes transcripts."""
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,9 @@ from asr.transcription.alternatives import RankedTranscript
 
 PAUSE_SECONDS = 0.8
 """A longer silence between two words opens a new segment."""
+SEGMENT_SECONDS, SEGMENT_LETTERS = 7.0, 84
+"""What lasts longer, or is longer, than a subtitle may is parted into several segments. These are the limits of
+Netflix's Timed Text Style Guides: 7 s, and two lines of 42 characters."""
 POOL_BATCHES = 8
 """Batches' worth of audio that `transcribe_files` sorts by length at a time; more pads less, but answers later."""
 
@@ -237,19 +243,12 @@ def _duration(path: Path) -> float | AsrError:
 
 
 def transcript(words: Sequence[Word], duration: float) -> Transcript:
-    """Cut words into segments at every pause longer than `PAUSE_SECONDS`.
+    """Cut words into segments as `stretches` does, none longer than `SEGMENT_SECONDS` or `SEGMENT_LETTERS`.
 
     Args:
         words: in order of time; one that ends after the audio is cut there.
         duration: seconds of audio.
     """
-    groups: list[list[Word]] = []
-    for word in words:
-        inside = Word(min(word.start, duration), min(word.end, duration), word.text, word.confidence)
-        if groups and inside.start - groups[-1][-1].end <= PAUSE_SECONDS:
-            groups[-1].append(inside)
-        else:
-            groups.append([inside])
     segments = tuple(
         Segment(
             start=group[0].start,
@@ -258,6 +257,34 @@ def transcript(words: Sequence[Word], duration: float) -> Transcript:
             confidence=sum(word.confidence for word in group) / len(group),
             words=tuple(group),
         )
-        for group in groups
+        for group in stretches(words, duration, SEGMENT_SECONDS, SEGMENT_LETTERS)
     )
     return Transcript(" ".join(segment.text for segment in segments), segments, duration)
+
+
+def stretches(
+    words: Sequence[Word], duration: float, longest_seconds: float, most_letters: float = math.inf
+) -> list[list[Word]]:
+    """Part words at every pause longer than `PAUSE_SECONDS`, and what is still too long at its longest pause.
+
+    Args:
+        words: in order of time; one that ends after the audio is cut there.
+        duration: seconds of audio.
+        longest_seconds: from the first word's start to the last one's end; a single word may be longer.
+        most_letters: in the words and the spaces between them; a single word may be longer.
+    """
+    inside = [replace(word, start=min(word.start, duration), end=min(word.end, duration)) for word in words]
+    found, todo = [], [inside] if inside else []
+    while todo:
+        group = todo.pop()
+        pauses = [round(after.start - before.end, 3) for before, after in pairwise(group)]
+        longest = max(pauses, default=0.0)
+        lasts, letters = group[-1].end - group[0].start, sum(len(word.text) + 1 for word in group) - 1
+        if pauses and (longest > PAUSE_SECONDS or lasts > longest_seconds or letters > most_letters):
+            middle = group[0].start + lasts / 2  # where pauses are equal, stretches shall be
+            places = [place for place, pause in enumerate(pauses, start=1) if pause == longest]
+            place = min(places, key=lambda place: abs(group[place].start - middle))
+            todo += [group[place:], group[:place]]
+        else:
+            found.append(group)
+    return found

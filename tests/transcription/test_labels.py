@@ -92,6 +92,20 @@ def test_a_cut_leaves_silence_at_either_end_but_never_two_parts_of_the_same():
     assert cut(whole, []) == []
 
 
+def test_speech_without_a_pause_is_cut_where_it_pauses_longest(tmp_path):
+    corpus = manifest(tmp_path, [("ab" * 400, "")])  # 80 s, a single word for the toy
+    (part,) = cut(corpus[0], [Word(0.0, 80.0, "ab" * 400, 1.0)])
+    assert part.duration == 80.0
+    corpus = manifest(tmp_path, [(80 * "ab ab ba ", "")])  # 72 s
+    labels = read_labels(recognizer(), corpus)
+    assert len(labels) > 72 / 20
+    assert all(0.0 < label.utterance.duration <= 20.0 for label in labels)
+    assert " ".join(label.utterance.text for label in labels) == (80 * "ab ab ba ").strip()
+    for label, after in itertools.pairwise(labels):
+        end = label.utterance.offset + label.utterance.duration
+        assert end == pytest.approx(after.utterance.offset, abs=2e-3), "nothing is lost, and nothing is said twice"
+
+
 def test_what_cannot_be_read_is_named_in_its_place(tmp_path):
     corpus = manifest(tmp_path, [("a", ""), ("b", ""), ("a" + 220 * " ", ""), ("ab", "")])
     for name in ("1.wav", "2.wav"):

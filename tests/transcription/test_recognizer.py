@@ -16,7 +16,7 @@ from asr.model.precision import runs_bf16
 from asr.text import CharTokenizer
 from asr.transcript import Transcript, Word
 from asr.transcription import RankedTranscript, Recognizer
-from asr.transcription.recognizer import batches_by_length, transcript
+from asr.transcription.recognizer import batches_by_length, stretches, transcript
 
 RATE = 8000
 LETTERS = " abcdefghij"
@@ -100,6 +100,45 @@ def test_segments_cut_words_at_the_end_of_the_audio():
     assert [segment.text for segment in result.segments] == ["a b", "c"]
     assert result.segments[0].confidence == pytest.approx(0.6)
     assert result.segments[1].end == 2.9
+
+
+def spoken(*pauses, seconds=0.5, text="word"):
+    """Words that last `seconds` each, and pauses between them."""
+    words, now = [], 0.0
+    for pause in (0.0, *pauses):
+        now += pause
+        words.append(Word(now, now + seconds, text, 1.0))
+        now += seconds
+    return words
+
+
+def test_speech_without_a_long_pause_is_parted_at_its_longest_ones():
+    words = spoken(*[0.1] * 5, 0.3, *[0.1] * 4, 0.2, *[0.1] * 6)  # 18 words in 11 s
+    result = transcript(words, duration=12.0)
+    assert [len(segment.words) for segment in result.segments] == [6, 5, 7]
+    assert [word for segment in result.segments for word in segment.words] == words
+    assert result.text == " ".join(segment.text for segment in result.segments) == " ".join(["word"] * 18)
+    assert [len(part) for part in stretches(words, 12.0, longest_seconds=7.5)] == [6, 12]
+
+
+def test_among_equal_pauses_the_one_in_the_middle_parts():
+    words = spoken(*[0.1] * 31)
+    found = stretches(words, 100.0, longest_seconds=5.0)
+    assert [len(part) for part in found] == [8] * 4
+    assert len(stretches(spoken(*[0.0] * 4999), 5000.0, longest_seconds=0.5)) == 5000
+
+
+def test_what_is_too_much_to_read_at_once_is_parted_too():
+    words = spoken(*[0.0] * 19, seconds=0.3, text="abcdefghi")
+    assert [len(segment.text) for segment in transcript(words, 6.0).segments] == [49, 49, 49, 49]
+    fits = transcript(spoken(*[0.0] * 7, seconds=0.3, text="abcdefghi"), 6.0)
+    assert [len(segment.text) for segment in fits.segments] == [79]
+
+
+def test_a_word_is_never_parted():
+    (segment,) = transcript([Word(0.0, 20.0, 100 * "a", 1.0)], 20.0).segments
+    assert (segment.start, segment.end, segment.text) == (0.0, 20.0, 100 * "a")
+    assert stretches([], 20.0, 7.0) == []
 
 
 @pytest.mark.parametrize("waveform", [torch.zeros(0), torch.zeros(1), torch.zeros(RATE)], ids=["none", "one", "second"])
