@@ -45,6 +45,7 @@ class Recognizer:
             hardware, and may change a character where the model is in doubt; `auto` is that where it is so.
 
     Raises:
+        ConfigError: there is no such device.
         AsrError: what the decoding asks for cannot be had; see `asr.decoding.build_decoder`.
     """
 
@@ -56,7 +57,7 @@ class Recognizer:
         bundled_lm: Path | None = None,
         precision: Precision = "fp32",
     ) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = _find(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.precision = choose_precision(precision, self.device)
         self.model = bundle.model.to(self.device).eval()
         self.tokenizer = bundle.tokenizer
@@ -83,7 +84,7 @@ class Recognizer:
 
         Raises:
             BundleError: the bundle is missing, incomplete, or made by a newer version.
-            AsrError: what the decoding asks for cannot be had.
+            AsrError: the device, or what the decoding asks for, cannot be had.
         """
         return cls(load_bundle(folder), device, decoding, Path(folder) / LM_FOLDER, precision)
 
@@ -235,6 +236,16 @@ def batches_by_length(durations: Sequence[float], batch_seconds: float) -> list[
     return batches
 
 
+def _find(name: torch.device | str) -> torch.device:
+    """The device of this name, where there is one."""
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()  # PyTorch knows names of devices that it cannot compute on
+    except (RuntimeError, AssertionError, ImportError):
+        raise ConfigError(f"--device {name}: there is none here; leave out --device, or name another") from None
+    return device
+
+
 def _duration(path: Path) -> float | AsrError:
     try:
         return info(path).duration
@@ -243,12 +254,7 @@ def _duration(path: Path) -> float | AsrError:
 
 
 def transcript(words: Sequence[Word], duration: float) -> Transcript:
-    """Cut words into segments as `stretches` does, none longer than `SEGMENT_SECONDS` or `SEGMENT_LETTERS`.
-
-    Args:
-        words: in order of time; one that ends after the audio is cut there.
-        duration: seconds of audio.
-    """
+    """Make segments of words as `stretches` does, none beyond `SEGMENT_SECONDS` or `SEGMENT_LETTERS`."""
     segments = tuple(
         Segment(
             start=group[0].start,

@@ -147,6 +147,12 @@ def test_silence_and_no_samples_give_an_empty_transcript(waveform, real):
     assert Recognizer(real, device="cpu").transcribe(waveform).duration == len(waveform) / RATE
 
 
+@pytest.mark.parametrize("name", ["foo", "cuda:x", "cuda:99", "meta", "xpu:99"])
+def test_a_device_that_is_not_there_is_named(real, name):
+    with pytest.raises(ConfigError, match=rf"^--device {name}: there is none here; leave out --device, [^\n]*$"):
+        Recognizer(real, device=name)
+
+
 def test_no_waveforms_no_transcripts():
     assert TOY.transcribe_batch([]) == []
     assert list(TOY.transcribe_files([])) == []
