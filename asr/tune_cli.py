@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MANY_UNKNOWN = 0.1
 """Share of unknown words from which another model is advised. With 10 % and less, models of words and of characters are
 alike on AN4; with 30 % characters take off a fifth of the errors, on Kerstin."""
+MISSPELLED = 0.9
+"""Share of unknown words from which they are most likely spelled otherwise; another subject alone leaves more known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def tune(
     """Fit a model to a development set: its confidences, and the weights of a language model if one is given.
 
     Confidences are fitted for greedy decoding and for beam search apart, the latter with the language model that is
-    stored in the model, if any. If beam search with the one given is worse than greedy decoding, that is an error, and
+    stored in the model, if any. If the one given makes no fewer errors than decoding without it, that is an error, and
     the model stays as it is. So it is if rescoring is worse than beam search.
     """
     from asr.dataset import Manifest
@@ -89,32 +91,46 @@ def _weigh(dev: _Dev, ngrams: "NgramModel", lm: str, beam: int, picture: Path) -
     """Search the weights of a language model, and show them.
 
     Raises:
-        ConfigError: the language model makes the error rate worse.
+        ConfigError: the language model is of no use.
     """
     from asr.decoding.tune import draw, render, tune
 
+    unknown, unit = _unknown(ngrams, dev.heard.references), ngrams.unit
+    if unknown == 1.0:  # then it only counts words, which a bonus does too
+        raise _useless(lm, dev, f"none of the {unit}s said in {dev.manifest} is known to it", unknown)
     with progress("tuning") as done:
         tuning = tune(dev.heard, dev.bundle.tokenizer, dev.normalizer, ngrams, beam, done)
-    draw(tuning, picture)
     best = tuning.best
     show(render(tuning))
     show(f"\ngreedy        WER {tuning.greedy_wer:.2%}")
     show(f"beam {beam:<8} WER {tuning.beam_wer:.2%}")
-    price = f", unknown_score {best.unknown_score:g}" if ngrams.unit == "word" else ""
-    weights = f"lm_weight {best.lm_weight:g}, {ngrams.unit}_bonus {best.bonus:g}{price}"
+    price = f", unknown_score {best.unknown_score:g}" if unit == "word" else ""
+    weights = f"lm_weight {best.lm_weight:g}, {unit}_bonus {best.bonus:g}{price}"
     show(f"with the LM   WER {best.wer:.2%}  ({weights})")
-    unknown = _unknown(ngrams, dev.heard.references)
-    show(f"unknown to it {unknown:.2%} of the {ngrams.unit}s said\n")
-    if ngrams.unit == "word" and unknown > MANY_UNKNOWN:
+    show(f"unknown to it {unknown:.2%} of the {unit}s said\n")
+    if unit == "word" and MANY_UNKNOWN < unknown < MISSPELLED:
         note("many words are unknown; a model that can spell may be better: asr lm train --characters")
+    draw(tuning, picture)
     note(f"picture: {picture}")
     if tuning.is_fault:
-        raise ConfigError(
-            f"{lm}: a fault, not a result: with this language model beam search is worse on {dev.manifest} than "
-            f"greedy decoding ({best.wer:.2%} WER against {tuning.greedy_wer:.2%}), so nothing was stored; check with "
-            "`asr lm perplexity` that its words are spelled as the model's transcripts are"
-        )
+        rates = f"{min(point.wer for point in tuning.points if point.lm_weight):.2%} WER against {tuning.plain_wer:.2%}"
+        raise _useless(lm, dev, f"with it beam search is no better on {dev.manifest} than without ({rates})", unknown)
     return tuning.weights
+
+
+def _useless(lm: str, dev: _Dev, reason: str, unknown: float) -> ConfigError:
+    """The error of a language model that does not help, and what is most likely wrong with it."""
+    if unknown >= MISSPELLED:
+        remedy = (
+            f"most likely it is spelled otherwise, or in another case, than {dev.folder} writes: train it with "
+            "`asr lm train --recipe RECIPE`, the recipe of this model"
+        )
+    else:
+        remedy = (
+            "check with `asr lm perplexity` that its words are spelled as the model's transcripts are, train it on "
+            "more text, or leave it"
+        )
+    return ConfigError(f"{lm}: a fault, not a result: {reason}, so nothing was stored; {remedy}")
 
 
 def _weigh_rescoring(
@@ -140,11 +156,12 @@ def _weigh_rescoring(
 
 
 def _unknown(lm: "NgramModel", texts: Sequence[str]) -> float:
-    """The share of words, or characters, that a language model does not know; the texts hold some."""
+    """The share of words, or characters but spaces, that a language model does not know; 0 of none."""
     from asr.lm.ngram import UNKNOWN
+    from asr.lm.units import SPACE
 
-    words = [lm.vocabulary.id(word) for text in texts for word in lm.units(text)]
-    return words.count(UNKNOWN) / len(words)
+    words = [lm.vocabulary.id(word) for text in texts for word in lm.units(text) if word != SPACE]
+    return words.count(UNKNOWN) / max(1, len(words))
 
 
 def _calibrate(dev: _Dev, beam: int) -> None:

@@ -77,12 +77,19 @@ class Tuning:
         return tuple(point for point in self.points if point.unknown_score == self.best.unknown_score)
 
     @property
-    def is_fault(self) -> bool:
-        """Whether beam search with the language model is worse than greedy decoding.
+    def plain_wer(self) -> float:
+        """The least word error rate without the language model: greedily, or by beam search, with any bonus tried."""
+        return min(self.greedy_wer, self.beam_wer, *(point.wer for point in self.points if point.lm_weight == 0))
 
-        Something is then wrong with the language model, say its spelling, and no weights make up for it.
+    @property
+    def is_fault(self) -> bool:
+        """Whether the language model is of no use: with it, at any weight, there are as many word errors as without it.
+
+        Something is then wrong with it, say its spelling, and no weights make up for it. Where there are no errors
+        without it, dev cannot tell, and it is at fault only if it makes some, or is best left out.
         """
-        return self.best.wer > self.greedy_wer
+        best = self.best
+        return best.lm_weight == 0 or best.wer > self.plain_wer or best.wer == self.plain_wer > 0
 
     @property
     def weights(self) -> TunedWeights:

@@ -125,7 +125,7 @@ def _summary(evaluation: Evaluation) -> Table:
         table.add_row("oracle WER", f"{evaluation.oracle_wer:.2%}  (if of {most} readings the right one were chosen)")
     table.add_row("normalisation", Text(evaluation.normalization))
     if evaluation.decoding:
-        named = ", ".join(f"{name} {value}" for name, value in evaluation.decoding.items() if value not in (None, 0))
+        named = ", ".join(f"{name} {value}" for name, value in evaluation.decoding.items() if value is not None)
         table.add_row("decoding", Text(named))
     table.add_row(
         "errors",

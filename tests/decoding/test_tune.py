@@ -2,6 +2,7 @@
 
 import io
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,18 @@ import asr.lm
 from asr.config import TextConfig
 from asr.decoding.beam import UNKNOWN_SCORE
 from asr.decoding.decoder import LM_WEIGHT, WORD_BONUS
-from asr.decoding.tune import LM_WEIGHTS, REFINEMENTS, UNKNOWN_SCORES, WORD_BONUSES, Emissions, draw, render, tune
+from asr.decoding.tune import (
+    LM_WEIGHTS,
+    REFINEMENTS,
+    UNKNOWN_SCORES,
+    WORD_BONUSES,
+    Emissions,
+    Point,
+    draw,
+    render,
+    tune,
+)
+from asr.lm.units import Unit
 from asr.text import CharTokenizer
 from asr.text.normalize import Normalizer
 
@@ -103,11 +115,28 @@ def test_a_language_model_that_does_harm_at_any_weights_is_a_fault(monkeypatch: 
     assert tune(corpus, TOKENIZER, NORMALIZER, other, beam_size=10).is_fault
 
 
-def test_a_language_model_of_other_words_does_no_harm_where_they_are_cheap() -> None:
+def test_a_language_model_of_other_words_does_no_harm_where_they_are_cheap_but_does_not_help() -> None:
     other, corpus = other_words()
     tuning = tune(corpus, TOKENIZER, NORMALIZER, other, beam_size=10)
-    assert not tuning.is_fault
+    assert tuning.best.wer == tuning.plain_wer == tuning.greedy_wer > 0
     assert tuning.best.unknown_score in UNKNOWN_SCORES
+    assert tuning.is_fault
+
+
+@pytest.mark.parametrize("unit", ["word", "character"])
+def test_a_language_model_in_another_case_is_a_fault(unit: Unit) -> None:
+    shouted = asr.lm.train(["A B A B", "A B", "B A B", "A B A"] * 3, order=2, fallback=(0.5, 1.0, 1.5), unit=unit)
+    tuning = tune(HELPED, TOKENIZER, NORMALIZER, shouted, beam_size=10)
+    assert tuning.best.wer == tuning.plain_wer == tuning.greedy_wer, "left out, it does no harm"
+    assert tuning.is_fault
+
+
+def test_where_nothing_is_wrong_dev_finds_no_fault_but_with_what_makes_errors(lm: asr.lm.NgramModel) -> None:
+    good = tune(emissions(("a b a", ""), ("b a b", "")), TOKENIZER, NORMALIZER, lm, beam_size=10)
+    assert not good.is_fault
+    for lm_weight, wer in ((0.0, 0.0), (0.5, 0.1)):
+        points = (Point(0.0, 0.0, -10.0, 0.1, 0.1), Point(lm_weight, 0.0, -10.0, wer, 0.0))
+        assert replace(good, points=points).is_fault
 
 
 def test_where_dev_does_not_decide_the_weights_stay_near_the_untuned(lm: asr.lm.NgramModel) -> None:

@@ -117,7 +117,7 @@ def test_where_many_words_are_unknown_characters_are_advised(
 ) -> None:
     dev = trained.corpus / "dev.jsonl"
     said = [json.loads(line)["text"] for line in dev.read_text(encoding="utf-8").splitlines()]
-    (tmp_path / "text").write_text(text or "\n".join(said), encoding="utf-8")
+    (tmp_path / "text").write_text(f"{said[0]} {text}" if text else "\n".join(said), encoding="utf-8")
     arguments = ("--order", 1, "--discount-fallback", "--out", tmp_path / "lm")
     assert asr_command("lm", "train", tmp_path / "text", *arguments)[0] == 0
     _, _, errors = asr_command("tune", bundle, dev, "--lm", tmp_path / "lm", "--beam", 2)
@@ -164,15 +164,30 @@ def test_tuning_without_a_language_model_fits_the_confidences(trained, asr_comma
     assert after["decoding"] == {"search": "greedy"}
 
 
-def test_harmful_language_model_is_a_fault(
-    trained, asr_command, bundle: Path, lm: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("known", "reason", "remedy"),
+    [
+        (0, r"none of the words said in \S+ is known to it", "in another case"),
+        (2, r"with it beam search is no better on \S+ than without \(([\d.]+%) WER against \1\)", "more text"),
+    ],
+)
+def test_a_language_model_in_another_case_is_a_fault_and_not_stored(
+    trained, asr_command, bundle: Path, tmp_path: Path, known: int, reason: str, remedy: str
 ) -> None:
-    # Tones are too plain for any language model to harm; tests/decoding/test_tune.py has one that does.
-    monkeypatch.setattr("asr.decoding.tune.Tuning.is_fault", True)
-    status, output, errors = asr_command("tune", bundle, trained.corpus / "dev.jsonl", "--lm", lm, "--beam", 4)
+    lines = [json.loads(line) for line in (trained.corpus / "dev.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines[0]["text"] = "dad cab dad cab"  # which is not said there, so that there is something to do better
+    for line in lines:
+        line["audio_filepath"] = str(trained.corpus / line["audio_filepath"])
+    dev, text, lm = (tmp_path / name for name in ("dev.jsonl", "text", "lm"))
+    dev.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    said = [line["text"] for line in lines]
+    text.write_text("\n".join([*said[1 : 1 + known], *map(str.upper, said)]), encoding="utf-8")
+    assert asr_command("lm", "train", text, "--order", 2, "--discount-fallback", "--out", lm)[0] == 0
+    status, _, errors = asr_command("tune", bundle, dev, "--lm", lm, "--beam", 4)
     assert status == 1
-    assert "WER on dev" in output
-    assert errors.splitlines()[-1].startswith(f"asr: {lm}: a fault, not a result")
+    last = errors.splitlines()[-1]
+    assert re.match(rf"asr: {lm}: a fault, not a result: {reason}, so nothing was stored; ", last)
+    assert remedy in last
     assert {path.name for path in bundle.iterdir()} == {path.name for path in (trained.run / "model").iterdir()}
 
 
@@ -202,7 +217,7 @@ def test_recurrent_model_is_judged_tuned_and_used(trained, asr_command, bundle: 
 def test_harmful_rescoring_is_a_fault(
     trained, asr_command, bundle: Path, lm: Path, rnn: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As above; tests/decoding/test_tune_rescoring.py has one that does harm.
+    # Tones are too plain for any rescoring to harm; tests/decoding/test_tune_rescoring.py has one that does harm.
     monkeypatch.setattr("asr.decoding.tune_rescoring.RescoringTuning.is_fault", True)
     dev = trained.corpus / "dev.jsonl"
     status, _, errors = asr_command("tune", bundle, dev, "--lm", lm, "--rescore", rnn, "--beam", 4)

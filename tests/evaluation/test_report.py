@@ -99,9 +99,15 @@ def test_the_table_names_numbers_interval_and_normalisation():
     assert "NFC, lower case" in text
     assert "1 substitutions, 1 deletions, 1 insertions" in text
     assert "0.0250  (40 times real time)" in text
-    assert "search beam, beam_size 50, lexicon words.txt\n" in text.replace("  ", "").replace(" \n", "\n")
+    assert "search beam, beam_size 50, lexicon words.txt, hotwords 0\n" in text.replace("  ", "").replace(" \n", "\n")
     assert "25.00%  (of word confidences; 50.00% uncalibrated; about 34.55% would be chance)" in text
     assert "not calibrated" in shown(replace(EVALUATION, uncalibrated=EVALUATION.calibration))
+
+
+def test_a_weight_of_nothing_is_shown_and_what_is_not_there_is_not():
+    weightless = replace(EVALUATION, decoding={"search": "beam", "lm": "lm", "lm_weight": 0.0, "lexicon": None})
+    assert "search beam, lm lm, lm_weight 0.0 " in shown(weightless)
+    assert "lexicon" not in shown(weightless)
 
 
 def test_the_worst_utterances_come_first_and_aligned():
