@@ -49,6 +49,7 @@ def label(
 
     if balanced and phrases is None:
         raise ConfigError("--balanced: says how often each phrase is said; name the phrases with --phrases FILE")
+    options.output("--out", out, *recordings)  # which may be a manifest, with transcripts by people
     listed = read_phrases(phrases) if phrases is not None else []
     decoding = options.decoding_options(beam, lm, lm_weight, word_bonus, lexicon, None, None, None, 1, phrases)
     recognizer = Recognizer.load(model, device, decoding, precision.value)
@@ -93,6 +94,8 @@ def _kept(labels: "Sequence[Label]", sure: float, out: Path) -> "list[Utterance]
     kept = [label.utterance for label in labels if label.utterance.text and label.sureness >= sure]
     if not kept:
         surest = max((label.sureness for label in labels), default=0.0)
+        if surest == 0.0:
+            raise AsrError(f"{out}: nothing was read in any recording; check that they hold speech, and long enough")
         raise AsrError(f"{out}: nothing was read as surely as {sure:g}, at best {surest:.3f}; try less with --sure")
     minutes, everything = (
         sum(each.duration for each in utterances) / 60 for utterances in (kept, [label.utterance for label in labels])

@@ -1,6 +1,7 @@
 """Options and arguments that several subcommands take, and how a subcommand is registered."""
 
 import enum
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asr.console import note
+from asr.errors import ConfigError
 
 if TYPE_CHECKING:
     from asr.decoding.decoder import DecodingOptions
@@ -70,6 +72,29 @@ def group(purpose: str, example: str) -> typer.Typer:
 def register(app: typer.Typer, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a subcommand whose help ends with a working example."""
     return app.command(epilog=f"\b\nExample:\n  {example}")
+
+
+def output(option: str, path: Path, *others: Path) -> None:
+    """Make sure, before hours of work, that a file can be written; makes its folder if there is none.
+
+    Args:
+        option: that names the file.
+        path: of the file.
+        others: files that the command reads or writes too.
+
+    Raises:
+        ConfigError: it cannot be written there, or would replace one of the others.
+    """
+    if path.resolve() in {other.resolve() for other in others}:
+        raise ConfigError(f"{option} {path}: would replace another file of this command; name a new one")
+    if path.is_dir():
+        raise ConfigError(f"{option} {path}: is a folder; name a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{option} {path}: its folder cannot be made ({error.strerror}); name another") from None
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"{option} {path}: its folder cannot be written to; name another")
 
 
 def decoding_options(

@@ -162,6 +162,39 @@ def test_one_transcript_is_printed_bare(monkeypatch: pytest.MonkeyPatch) -> None
     assert invoke("transcribe", "model", "a.wav") == (0, "said a\n", "")
 
 
+def written(folder: Path) -> dict[str, Path]:
+    """A manifest, a file that is no folder, and a folder that is no file; there is no model."""
+    found = {name: folder / name for name in ("talks.jsonl", "file", "folder", "model")}
+    line = {"audio_filepath": "talk.wav", "duration": 1.0, "text": "a"}
+    found["talks.jsonl"].write_text(json.dumps(line) + "\n")
+    found["file"].touch()
+    found["folder"].mkdir()
+    return found
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["label model talks.jsonl --out"],
+)
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("file/new", "its folder cannot be made"),
+        ("folder", "is a folder; name a file"),
+        ("talks.jsonl", "would replace another file of this command"),
+        ("folder/../talks.jsonl", "would replace another file of this command"),
+    ],
+)
+def test_where_nothing_can_be_written_no_work_is_begun(tmp_path: Path, command: str, place: str, said: str) -> None:
+    manifest = (files := written(tmp_path))["talks.jsonl"].read_text()
+    words = [str(files.get(word, word)) for word in command.split()]
+    status, output, errors = invoke(*words, tmp_path / place)
+    assert (status, output) == (1, "")
+    assert errors.startswith(f"asr: {words[-1]} {tmp_path / place}: {said}"), "not that there is no model"
+    assert errors.count("\n") == 1
+    assert files["talks.jsonl"].read_text() == manifest
+
+
 def test_training_is_neither_lost_nor_repeated(tmp_path: Path) -> None:
     assert runs.goes_on(tmp_path, resume=True, overwrite=False) is False, "nothing to go on with"
     (tmp_path / "notes.txt").write_text("mine")

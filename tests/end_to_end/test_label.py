@@ -102,6 +102,20 @@ def test_recordings_of_phrases_are_told_apart(trained, asr_command, tmp_path):
     assert (status, errors.split(":")[1]) == (1, " --balanced")
 
 
+def test_recordings_that_can_say_no_phrase_are_not_labelled(trained, asr_command, tmp_path):
+    for name, samples in {"silence": 800, "one": 1}.items():
+        soundfile.write(tmp_path / f"{name}.wav", [0.0] * samples, SAMPLE_RATE)
+    phrases, out = tmp_path / "phrases.txt", tmp_path / "labelled.jsonl"
+    phrases.write_text("abba dad cab\ncab dad abba\n", encoding="utf-8")
+    files, listed = (tmp_path / "silence.wav", tmp_path / "one.wav"), ("--phrases", phrases)
+    status, output, errors = asr_command("label", trained.run / "model", *files, *listed, "--out", out)
+    assert (status, output) == (1, "")
+    assert errors.startswith(f"asr: {out}: nothing was read in any recording; ")
+    assert not out.exists()
+    status, output, _ = asr_command("transcribe", trained.run / "model", *files, *listed)
+    assert (status, output) == (0, f"{files[0]}: \n{files[1]}: \n")
+
+
 def test_the_model_to_begin_with_is_never_replaced_nor_anything_for_a_wrong_one(trained, asr_command, tmp_path):
     run = shutil.copytree(trained.run, tmp_path / "run")
     before = (run / "model/model.safetensors").read_bytes()
