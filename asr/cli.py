@@ -131,8 +131,8 @@ def train(
     if data.test is not None:
         test = Manifest(data.test)
         evaluation = _evaluate(run / "model", test)
+        show(render(evaluation))  # first, lest what took so long be lost with a full disk
         write_json(run / "evaluation.json", evaluation)
-        show(render(evaluation))
         recording = min(os.path.relpath(test[0].audio_filepath), str(test[0].audio_filepath), key=len)
         note(f"\nTry it: asr transcribe {run / 'model'} {recording}")
         if verify and settings.stated is not None:
@@ -166,12 +166,17 @@ def evaluate(
     decoding = options.decoding_options(
         beam, lm, lm_weight, word_bonus, lexicon, hotwords, hotword, rescore, nbest, phrases
     )
-    evaluation = _evaluate(model, Manifest(runs.scored(manifest)), batch_seconds, device, decoding, precision)
+    scored = Manifest(runs.scored(manifest))
+    if json is not None:
+        options.output("--json", json, manifest, scored.path)
+    if hypotheses is not None:
+        options.output("--hypotheses", hypotheses, manifest, scored.path, *filter(None, [json]))
+    evaluation = _evaluate(model, scored, batch_seconds, device, decoding, precision)
+    show(render(evaluation))
     if json is not None:
         write_json(json, evaluation)
     if hypotheses is not None:
         write_hypotheses(hypotheses, evaluation)
-    show(render(evaluation))
 
 
 @register(app, "asr info runs/an4/model")

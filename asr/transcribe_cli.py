@@ -48,6 +48,7 @@ def transcribe(
     One that cannot be read is named on stderr; the others go on, and the exit status is 1.
     """
     from asr import transcription
+    from asr.transcription.formats import write_text
 
     if nbest > 1 and format not in transcription.RANKED_FORMATS:
         raise ConfigError(f"--format {format}: has no place for {nbest} readings; choose txt or json, or --nbest 1")
@@ -59,14 +60,17 @@ def transcribe(
     failed, voice = False, recognizer.voice(files) if one_speaker else None
     with progress("transcribing", hidden=not places and sys.stdout.isatty()) as done:
         for number, (path, result) in enumerate(recognizer.transcribe_files(files, batch_seconds, voice), start=1):
-            if isinstance(result, AsrError):
+            try:
+                if isinstance(result, AsrError):
+                    raise result
+                text = transcription.format_ranked(result, format)
+                if places:
+                    write_text(places[path], text + "\n")
+                else:
+                    show("\n".join(f"{path}: {line}" if len(files) > 1 else line for line in text.split("\n")))
+            except AsrError as error:
                 failed = True
-                note(f"asr: {result}")
-            elif places:
-                places[path].write_text(transcription.format_ranked(result, format) + "\n", encoding="utf-8")
-            else:
-                lines = transcription.format_ranked(result, format).split("\n")
-                show("\n".join(f"{path}: {line}" if len(files) > 1 else line for line in lines))
+                note(f"asr: {error}")
             done(number, len(files))
     if failed:
         raise typer.Exit(1)
@@ -76,7 +80,7 @@ def _places(files: Sequence[Path], output: Path | None, format: Format) -> dict[
     """Where the transcript of each recording goes; nothing if they are printed.
 
     Raises:
-        ConfigError: printed transcripts could not be told apart, or one would be written over another.
+        ConfigError: printed transcripts could not be told apart, one would be written over another, or none could be.
     """
     if output is None:
         if len(files) > 1 and format is not Format.TXT:
@@ -90,5 +94,6 @@ def _places(files: Sequence[Path], output: Path | None, format: Format) -> dict[
         if place in places.values():
             raise ConfigError(f"{place}: two recordings would be written here; transcribe them into different folders")
         places[path] = place
-    output.mkdir(parents=True, exist_ok=True)
+    for place in places.values():
+        options.output("--output", place)
     return places

@@ -12,6 +12,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from asr.errors import AsrError
 from asr.evaluation.calibration import Reliability
 from asr.evaluation.rates import ErrorRates, UtteranceErrors, confusions
 from asr.evaluation.speed import Speed
@@ -83,12 +84,12 @@ def hypothesis_lines(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
 
 
 def write_json(path: Path | str, evaluation: Evaluation) -> None:
-    """Write `to_json(evaluation)` to a file, complete or not at all."""
+    """Write `to_json(evaluation)` to a file, complete or not at all; an AsrError where it cannot be written."""
     _write(Path(path), json.dumps(to_json(evaluation), ensure_ascii=False, indent=2) + "\n")
 
 
 def write_hypotheses(path: Path | str, evaluation: Evaluation) -> None:
-    """Write `hypothesis_lines(evaluation)` as JSON Lines, complete or not at all."""
+    """Write `hypothesis_lines(evaluation)` as JSON Lines, complete or not at all; an AsrError where they cannot be."""
     lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in hypothesis_lines(evaluation))
     _write(Path(path), "".join(lines))
 
@@ -186,10 +187,13 @@ def _visible(text: str) -> str:
 
 def _write(path: Path, text: str) -> None:
     """Write beside the place, then rename: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise AsrError(f"{path}: cannot be written ({error.strerror}); choose another place") from None

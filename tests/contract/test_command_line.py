@@ -174,7 +174,11 @@ def written(folder: Path) -> dict[str, Path]:
 
 @pytest.mark.parametrize(
     "command",
-    ["label model talks.jsonl --out"],
+    [
+        "evaluate model talks.jsonl --json",
+        "evaluate model talks.jsonl --hypotheses",
+        "label model talks.jsonl --out",
+    ],
 )
 @pytest.mark.parametrize(
     ("place", "said"),
@@ -193,6 +197,54 @@ def test_where_nothing_can_be_written_no_work_is_begun(tmp_path: Path, command: 
     assert errors.startswith(f"asr: {words[-1]} {tmp_path / place}: {said}"), "not that there is no model"
     assert errors.count("\n") == 1
     assert files["talks.jsonl"].read_text() == manifest
+
+
+def test_transcripts_that_cannot_be_written_are_not_begun(tmp_path: Path) -> None:
+    files = written(tmp_path)
+    status, _, errors = invoke("transcribe", files["model"], "a.wav", "--output", files["file"])
+    assert status == 1
+    assert errors.startswith(f"asr: --output {files['file']}/a.txt: its folder cannot be made")
+    (files["folder"] / "a.txt").mkdir()
+    status, _, errors = invoke("transcribe", files["model"], "a.wav", "--output", files["folder"])
+    assert (status, errors) == (1, f"asr: --output {files['folder']}/a.txt: is a folder; name a file\n")
+
+
+def test_rates_and_utterances_are_not_written_over_each_other(tmp_path: Path) -> None:
+    files, out = written(tmp_path), tmp_path / "out"
+    status, _, errors = invoke("evaluate", files["model"], files["talks.jsonl"], "--json", out, "--hypotheses", out)
+    assert status == 1
+    assert errors.startswith(f"asr: --hypotheses {out}: would replace another file of this command")
+
+
+def test_a_transcript_that_cannot_be_written_does_not_stop_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Disturbed(StandIn):
+        def transcribe_files(self, *arguments):
+            (tmp_path / "1.txt").mkdir()
+            yield from super().transcribe_files(*arguments)
+
+    monkeypatch.setattr("asr.transcription.recognizer.Recognizer", Disturbed)
+    status, output, errors = invoke("transcribe", "model", "0.wav", "1.wav", "2.wav", "--output", tmp_path)
+    assert (status, output) == (1, "")
+    assert re.fullmatch(rf"asr: {tmp_path}/1\.txt: cannot be written \(.*\); choose another place\n", errors)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.txt", "1.txt", "2.txt"]
+    assert (tmp_path / "2.txt").read_text() == "said 2\n"
+
+
+def test_a_result_that_cannot_be_written_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from asr.evaluation import Evaluation, Speed, score
+
+    def evaluate(*_: object) -> Evaluation:
+        (tmp_path / "rates.json").mkdir()
+        return Evaluation(score(["a b"], ["a"]), (0.0, 1.0), Speed(1.0, 1.0), "none")
+
+    monkeypatch.setattr("asr.cli._evaluate", evaluate)
+    talks = written(tmp_path)["talks.jsonl"]
+    status, output, errors = invoke("evaluate", "model", talks, "--json", tmp_path / "rates.json")
+    assert status == 1
+    assert "50.00%" in output
+    assert re.fullmatch(rf"asr: {tmp_path}/rates\.json: cannot be written \(.*\); choose another place\n", errors)
 
 
 def test_training_is_neither_lost_nor_repeated(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from asr.errors import AsrError
 from asr.evaluation import Evaluation, Speed, hypothesis_lines, render, score, to_json, write_hypotheses, write_json
 from asr.evaluation.calibration import reliability
 
@@ -91,6 +92,16 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         write_hypotheses(path, Evaluation(score(["a"], ["\ud800"]), (0.0, 1.0), Speed(1.0, 1.0), "none"))
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("write", [write_json, write_hypotheses])
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path, write):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for place in (tmp_path / "file/new", tmp_path / "folder"):
+        with pytest.raises(AsrError, match=rf"^{place}: cannot be written \([^\n]*\); choose another place$"):
+            write(place, EVALUATION)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
 def test_the_table_names_numbers_interval_and_normalisation():
