@@ -9,7 +9,7 @@ import typer
 
 from asr.console import note, progress, show
 from asr.errors import ConfigError
-from asr.options import BatchSeconds, Device, Model
+from asr.options import BatchSeconds, Device, Model, output
 
 if TYPE_CHECKING:
     from asr.decoding.decoder import TunedWeights
@@ -50,7 +50,8 @@ def tune(
     ] = None,
     beam: Annotated[int, typer.Option(min=1, help="Prefixes kept by the search.")] = 50,
     picture: Annotated[
-        Path | None, typer.Option(help="Draw the error rates here.", show_default="tuning.png beside the model")
+        Path | None,
+        typer.Option(help="Draw the error rates with --lm here.", show_default="tuning.png beside the model"),
     ] = None,
     batch_seconds: BatchSeconds = 60.0,
     device: Device = None,
@@ -70,6 +71,10 @@ def tune(
 
     if rescore is not None and lm is None:
         raise ConfigError(f"--rescore {rescore}: ranks what beam search finds with a language model; give --lm too")
+    if picture is not None:
+        if lm is None:
+            raise ConfigError(f"--picture {picture}: shows how a language model is weighed; give --lm too, or leave it")
+        output("--picture", picture, manifest)
     on_compilation(note)
     ngrams = load(lm) if lm is not None else None
     rnn = load_recurrent(rescore) if rescore is not None else None

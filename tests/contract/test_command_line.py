@@ -178,6 +178,7 @@ def written(folder: Path) -> dict[str, Path]:
         "evaluate model talks.jsonl --json",
         "evaluate model talks.jsonl --hypotheses",
         "label model talks.jsonl --out",
+        "tune model talks.jsonl --lm model --picture",
     ],
 )
 @pytest.mark.parametrize(
@@ -214,6 +215,11 @@ def test_rates_and_utterances_are_not_written_over_each_other(tmp_path: Path) ->
     status, _, errors = invoke("evaluate", files["model"], files["talks.jsonl"], "--json", out, "--hypotheses", out)
     assert status == 1
     assert errors.startswith(f"asr: --hypotheses {out}: would replace another file of this command")
+
+
+def test_a_picture_of_no_language_model_is_refused(tmp_path: Path) -> None:
+    status, _, errors = invoke("tune", tmp_path, "dev.jsonl", "--picture", "tuning.svg")
+    assert (status, errors.split(";")[0]) == (1, "asr: --picture tuning.svg: shows how a language model is weighed")
 
 
 def test_a_transcript_that_cannot_be_written_does_not_stop_the_others(
