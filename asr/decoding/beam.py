@@ -14,16 +14,14 @@ from typing import Any
 import numpy
 import torch
 
-from asr.decoding.align import align
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.nbest import nbest
 from asr.decoding.prefix import advance
 from asr.decoding.tables import Tables, grown, new_tables, new_work_space
 from asr.decoding.vocabulary import build_words, new_nodes
-from asr.decoding.words import words as time_words
+from asr.decoding.words import timed
 from asr.errors import ConfigError
 from asr.text.tokenizer import Tokenizer
-from asr.transcript import Word
 
 FUSED_CUT, LONE_CUT = 1e-3, 5e-3
 """The share of a frame's largest probability that a token needs. Measured on simulated emissions: the word error rate
@@ -184,11 +182,14 @@ class BeamSearch:
 
     def finish(self, state: SearchState) -> list[Hypothesis]:
         """What has been heard so far, as in a call; `state` stays as it is and may hear more."""
-        probabilities, peaks = _joined(state.heard, self._tokenizer.size)
+        probabilities, peaks = _probabilities(state.heard, self._tokenizer.size)
         words = None if self._words is None else self._words._replace(nodes=state.nodes)
         found = nbest(state.tables, words, probabilities, peaks, self._nbest)
-        hypotheses = [self._hypothesis(each, state.heard) for each in found]
-        return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)
+        hypotheses = sorted(map(self._hypothesis, found), key=lambda hypothesis: -hypothesis.score)
+        if self._frame_seconds is None or not state.heard:
+            return hypotheses
+        log_probs = torch.from_numpy(_joined([chunk.log_probs for chunk in state.heard]))
+        return [timed(each, log_probs, self._tokenizer, self._frame_seconds, self._temperature) for each in hypotheses]
 
     def _decode(self, log_probs: Any) -> list[Hypothesis]:
         return self.finish(self._advance(self.start(), log_probs))
@@ -214,7 +215,7 @@ class BeamSearch:
             tables = tables._replace(tree=grown(tables.tree))
             nodes = None if nodes is None else grown(nodes)
 
-    def _hypothesis(self, found: tuple[Any, ...], heard: Sequence[_Chunk]) -> Hypothesis:
+    def _hypothesis(self, found: tuple[Any, ...]) -> Hypothesis:
         tokens, acoustic, log_prob, extras = found
         ids = tuple(tokens.tolist())
         weight = 0.0 if self._words is None else self._words.lm_weight
@@ -224,16 +225,8 @@ class BeamSearch:
             score=acoustic + weight * log_prob + extras,
             acoustic_score=acoustic,
             lm_score=log_prob,
-            words=self._times(ids, heard),
+            words=(),
         )
-
-    def _times(self, tokens: Sequence[int], heard: Sequence[_Chunk]) -> tuple[Word, ...]:
-        if self._frame_seconds is None or not tokens:
-            return ()
-        log_probs = numpy.concatenate([chunk.log_probs for chunk in heard]) if len(heard) > 1 else heard[0].log_probs
-        duration = (len(log_probs) - 0.5) * self._frame_seconds
-        spans = align(torch.from_numpy(log_probs), tokens, self._temperature)
-        return time_words(spans, self._tokenizer, self._frame_seconds, duration)
 
     def _array(self, log_probs: torch.Tensor, dimensions: int) -> Any:
         """Log-probabilities as a numpy array in float32 or float64, their shape checked."""
@@ -247,11 +240,13 @@ class BeamSearch:
         return (log_probs if log_probs.dtype == torch.float64 else log_probs.float()).contiguous().numpy()
 
 
-def _joined(heard: Sequence[_Chunk], vocabulary: int) -> tuple[Any, Any]:
+def _probabilities(heard: Sequence[_Chunk], vocabulary: int) -> tuple[Any, Any]:
     """All probabilities, shape (frames, tokens), and each frame's largest, shape (frames,)."""
     if not heard:
         return numpy.empty((0, vocabulary), numpy.float32), numpy.empty(0)
-    if len(heard) == 1:
-        return heard[0].probabilities, heard[0].peaks
-    probabilities = numpy.concatenate([chunk.probabilities for chunk in heard])
-    return probabilities, numpy.concatenate([chunk.peaks for chunk in heard])
+    return _joined([chunk.probabilities for chunk in heard]), _joined([chunk.peaks for chunk in heard])
+
+
+def _joined(arrays: Sequence[Any]) -> Any:
+    """Arrays one after the other, at least one; a single one is not copied."""
+    return arrays[0] if len(arrays) == 1 else numpy.concatenate(arrays)

@@ -19,6 +19,7 @@ from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.lexicon import read_lexicon
 from asr.decoding.phrases import Phrases, read_phrases
 from asr.decoding.rescore import READINGS, SHARE, RescoringWeights, SearchWeights, rescore
+from asr.decoding.words import timed
 from asr.errors import ConfigError, LanguageModelError
 from asr.lm.files import write_folder
 from asr.lm.load import MODEL_FILE, load, recurrent_folder
@@ -145,14 +146,21 @@ def build_decoder(options: DecodingOptions, bundle: Bundle, bundled_lm: Path | N
         lexicon=[normalizer(word) for word in read_lexicon(options.lexicon)] if options.lexicon is not None else None,
         hotwords=_normalized(options.hotwords, normalizer),
         nbest=1 if readings == 1 else SPARE * readings,
-        frame_seconds=frame_seconds,
-        temperature=bundle.calibration.beam,
     )
     threads = torch.get_num_threads()  # as many as whoever runs this allows the model
 
     def decode(log_probs: torch.Tensor, lengths: torch.Tensor) -> list[list[Hypothesis]]:
-        found = [distinct(each)[:readings] for each in search.batch(log_probs.cpu(), lengths.cpu(), threads)]
-        return [hypotheses[: options.nbest] for hypotheses in (ranked(found) if ranked else found)]
+        log_probs, lengths = log_probs.cpu(), lengths.cpu()
+        found = [distinct(each)[:readings] for each in search.batch(log_probs, lengths, threads)]
+        return [
+            [
+                timed(hypothesis, frames[:length], tokenizer, frame_seconds, bundle.calibration.beam)
+                for hypothesis in hypotheses[: options.nbest]  # no sooner: most that are found are not returned
+            ]
+            for hypotheses, frames, length in zip(
+                ranked(found) if ranked else found, log_probs, lengths.tolist(), strict=True
+            )
+        ]
 
     return decode
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import torch
 
-from asr.decoding.align import align
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.lexicon import spell
-from asr.decoding.words import words
+from asr.decoding.words import timed
 from asr.errors import TextError
 from asr.model.ctc import ctc_losses
 from asr.text.tokenizer import Tokenizer
@@ -96,10 +95,8 @@ class Phrases:
 
     def _hypothesis(self, number: int, score: float, log_probs: torch.Tensor) -> Hypothesis:
         text, tokens = self._spelled[number]
-        spans = align(log_probs, tokens, self._temperature)
-        duration = max(0.0, len(log_probs) - 0.5) * self._frame_seconds
-        timed = words(spans, self._tokenizer, self._frame_seconds, duration)
-        return Hypothesis(text, tokens, score, score, 0.0, timed)
+        found = Hypothesis(text, tokens, score, score, 0.0, ())
+        return timed(found, log_probs, self._tokenizer, self._frame_seconds, self._temperature)
 
 
 def balance(scores: torch.Tensor) -> torch.Tensor:

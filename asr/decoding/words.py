@@ -8,12 +8,40 @@ the middle of the gap to the neighbouring word or the ends of the recording. So 
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
-from asr.decoding.hypothesis import TokenSpan
+import torch
+
+from asr.decoding.align import align
+from asr.decoding.hypothesis import Hypothesis, TokenSpan
 from asr.text.tokenizer import Tokenizer
 from asr.transcript import Word
 
 REACH_SECONDS = 0.1
+
+
+def timed(
+    hypothesis: Hypothesis,
+    log_probs: torch.Tensor,
+    tokenizer: Tokenizer,
+    frame_seconds: float,
+    temperature: float = 1.0,
+) -> Hypothesis:
+    """A hypothesis with its words, where the best path that writes its tokens puts them.
+
+    Args:
+        hypothesis: its `words` are replaced.
+        log_probs: natural logs, shape (frames, tokens), valid frames only.
+        tokenizer: its `tokens` are the texts of the token ids.
+        frame_seconds: seconds from one frame to the next.
+        temperature: of the words' confidences, and of nothing else (`asr.decoding.align.temper`).
+
+    Raises:
+        TextError, ValueError: as `align` does.
+    """
+    spans = align(log_probs, hypothesis.tokens, temperature)
+    duration = max(0.0, len(log_probs) - 0.5) * frame_seconds
+    return replace(hypothesis, words=words(spans, tokenizer, frame_seconds, duration))
 
 
 def words(spans: Sequence[TokenSpan], tokenizer: Tokenizer, frame_seconds: float, duration: float) -> tuple[Word, ...]:

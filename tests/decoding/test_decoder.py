@@ -1,6 +1,7 @@
 """Which decoder is built from which options, seen in what it answers where two readings are nearly alike."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from asr.decoding.decoder import (
     store_lm,
 )
 from asr.decoding.greedy import greedy
-from asr.decoding.hypothesis import Hypothesis
+from asr.decoding.hypothesis import Hypothesis, TokenSpan
 from asr.decoding.rescore import RescoringWeights
 from asr.errors import ConfigError, LanguageModelError
 from asr.lm.rnn import RnnConfig, RnnModel, RnnNetwork
@@ -66,6 +67,20 @@ def test_beam_search_times_words_and_ranks_readings() -> None:
     assert len(found) == 3
     assert found[0].score > found[1].score > found[2].score
     assert len({each.text for each in found}) == 3, "what differs in spaces only is one reading"
+
+
+@pytest.mark.parametrize("nbest", [1, 2])
+def test_only_readings_that_are_returned_are_timed(nbest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[tuple[int, ...]] = []
+
+    def align(log_probs: torch.Tensor, tokens: tuple[int, ...], temperature: float) -> list[TokenSpan]:
+        timed.append(tokens)
+        return asr.decoding.align(log_probs, tokens, temperature)
+
+    monkeypatch.setattr(sys.modules["asr.decoding.words"], "align", align)
+    [found] = build_decoder(DecodingOptions(beam_size=10, nbest=nbest), BUNDLE)(LOG_PROBS, LENGTHS)
+    assert timed == [each.tokens for each in found]
+    assert len(found) == nbest
 
 
 def test_a_twin_far_down_the_list_costs_a_reading_no_place() -> None:
