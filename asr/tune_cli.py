@@ -115,10 +115,12 @@ def _weigh(dev: _Dev, ngrams: "NgramModel", lm: str, beam: int, picture: Path) -
     show(f"unknown to it {unknown:.2%} of the {unit}s said\n")
     if unit == "word" and MANY_UNKNOWN < unknown < MISSPELLED:
         note("many words are unknown; a model that can spell may be better: asr lm train --characters")
+    if unit == "word" and best.lm_weight == 0:
+        note("at a weight of 0 it only tells which words there are")
     draw(tuning, picture)
     note(f"picture: {picture}")
     if tuning.is_fault:
-        rates = f"{min(point.wer for point in tuning.points if point.lm_weight):.2%} WER against {tuning.plain_wer:.2%}"
+        rates = f"{best.wer:.2%} WER against {tuning.plain_wer:.2%}"
         raise _useless(lm, dev, f"with it beam search is no better on {dev.manifest} than without ({rates})", unknown)
     return tuning.weights
 

@@ -78,18 +78,18 @@ class Tuning:
 
     @property
     def plain_wer(self) -> float:
-        """The least word error rate without the language model: greedily, or by beam search, with any bonus tried."""
-        return min(self.greedy_wer, self.beam_wer, *(point.wer for point in self.points if point.lm_weight == 0))
+        """The word error rate without the language model, greedily or by beam search, whichever is less."""
+        return min(self.greedy_wer, self.beam_wer)
 
     @property
     def is_fault(self) -> bool:
         """Whether the language model is of no use: with it, at any weight, there are as many word errors as without it.
 
         Something is then wrong with it, say its spelling, and no weights make up for it. Where there are no errors
-        without it, dev cannot tell, and it is at fault only if it makes some, or is best left out.
+        without it, dev cannot tell, and it is at fault only if it makes some. At a weight of 0 its probabilities do not
+        count, but which words it knows does, by `unknown_score`; that may be all that helps.
         """
-        best = self.best
-        return best.lm_weight == 0 or best.wer > self.plain_wer or best.wer == self.plain_wer > 0
+        return self.best.wer > self.plain_wer or self.best.wer == self.plain_wer > 0
 
     @property
     def weights(self) -> TunedWeights:

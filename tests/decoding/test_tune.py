@@ -134,9 +134,15 @@ def test_a_language_model_in_another_case_is_a_fault(unit: Unit) -> None:
 def test_where_nothing_is_wrong_dev_finds_no_fault_but_with_what_makes_errors(lm: asr.lm.NgramModel) -> None:
     good = tune(emissions(("a b a", ""), ("b a b", "")), TOKENIZER, NORMALIZER, lm, beam_size=10)
     assert not good.is_fault
-    for lm_weight, wer in ((0.0, 0.0), (0.5, 0.1)):
-        points = (Point(0.0, 0.0, -10.0, 0.1, 0.1), Point(lm_weight, 0.0, -10.0, wer, 0.0))
-        assert replace(good, points=points).is_fault
+    points = (Point(0.0, 0.0, -10.0, 0.2, 0.1), Point(0.5, 0.0, -10.0, 0.1, 0.0))
+    assert replace(good, points=points).is_fault
+
+
+def test_knowing_the_words_alone_may_help(lm: asr.lm.NgramModel) -> None:
+    tuning = tune(HELPED, TOKENIZER, NORMALIZER, lm, beam_size=10)
+    points = (Point(0.0, 0.5, -2.5, 0.04, 0.1), Point(0.5, 0.5, -2.5, 0.06, 0.0))
+    assert not replace(tuning, points=points, greedy_wer=0.05, beam_wer=0.05).is_fault
+    assert replace(tuning, points=points, greedy_wer=0.05, beam_wer=0.04).is_fault
 
 
 def test_where_dev_does_not_decide_the_weights_stay_near_the_untuned(lm: asr.lm.NgramModel) -> None:
