@@ -194,8 +194,8 @@ def _hear(row: Any, tokens: Any, parted: Any, spoken: Any, silent: Any, given: A
     joined by `&`, and arrays are few, for it must make sure that none overlap. Written without that, a token of a frame
     takes 9 ns instead of 1.
 
-    Ties are those of torchaudio's `forced_align`. One of b[k - 1] and l[k - 1] goes to l[k], even where that is less: a
-    path through exactly equal scores may not be the best. So it has always been, here and there.
+    Of equal scores the path takes the one of fewer steps. (Torchaudio's `forced_align` stays in l[k] where b[k - 1] and
+    l[k - 1] are equal, even if both are better: through equal scores its path is not always a best one.)
     """
     for i in range(len(tokens)):
         given[i] = row[tokens[i]]
@@ -205,7 +205,7 @@ def _hear(row: Any, tokens: Any, parted: Any, spoken: Any, silent: Any, given: A
         stay, still = spoken[i], silent[i]
         two += parted[i]
         by_two = (two > one) & (two > stay)
-        by_one = (one > stay) & (one > two)
+        by_one = (one > stay) & (one >= two)
         ends = stay > still
         spoken[i] = (two if by_two else (one if by_one else stay)) + given[i]
         silent[i] = (stay if ends else still) + silence
