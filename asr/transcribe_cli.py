@@ -48,7 +48,7 @@ def transcribe(
     One that cannot be read is named on stderr; the others go on, and the exit status is 1.
     """
     from asr import transcription
-    from asr.transcription.formats import write_text
+    from asr.whole import write_text
 
     if nbest > 1 and format not in transcription.RANKED_FORMATS:
         raise ConfigError(f"--format {format}: has no place for {nbest} readings; choose txt or json, or --nbest 1")

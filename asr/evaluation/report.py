@@ -1,7 +1,6 @@
 """What an evaluation says, to people (a table, the worst utterances) and to programs (JSON)."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +11,10 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from asr.errors import AsrError
 from asr.evaluation.calibration import Reliability
 from asr.evaluation.rates import ErrorRates, UtteranceErrors, confusions
 from asr.evaluation.speed import Speed
+from asr.whole import write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +84,13 @@ def hypothesis_lines(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
 
 def write_json(path: Path | str, evaluation: Evaluation) -> None:
     """Write `to_json(evaluation)` to a file, complete or not at all; an AsrError where it cannot be written."""
-    _write(Path(path), json.dumps(to_json(evaluation), ensure_ascii=False, indent=2) + "\n")
+    write_text(Path(path), json.dumps(to_json(evaluation), ensure_ascii=False, indent=2) + "\n")
 
 
 def write_hypotheses(path: Path | str, evaluation: Evaluation) -> None:
     """Write `hypothesis_lines(evaluation)` as JSON Lines, complete or not at all; an AsrError where they cannot be."""
     lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in hypothesis_lines(evaluation))
-    _write(Path(path), "".join(lines))
+    write_text(Path(path), "".join(lines))
 
 
 def render(evaluation: Evaluation, worst: int = 5, confused: int = 5) -> RenderableType:
@@ -183,17 +182,3 @@ def _calibration_error(measured: Reliability | None) -> float | None:
 
 def _visible(text: str) -> str:
     return "space" if text == " " else text
-
-
-def _write(path: Path, text: str) -> None:
-    """Write beside the place, then rename: a reader never sees half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise AsrError(f"{path}: cannot be written ({error.strerror}); choose another place") from None

@@ -2,9 +2,7 @@
 
 import json
 import math
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from asr.errors import AsrError
@@ -26,23 +24,6 @@ def format(transcript: Transcript, name: str) -> str:  # noqa: A001
     if name not in FORMATS:
         raise AsrError(f"{name}: no such transcript format; choose one of {', '.join(FORMATS)}")
     return FORMATS[name](transcript)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text, complete or not at all: beside its place first.
-
-    Raises:
-        AsrError: it cannot be written there.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise AsrError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
 
 
 def _txt(transcript: Transcript) -> str:

@@ -7,7 +7,7 @@ from source import MODULES, PREPARERS, imports, name_of
 
 FLOORS = (
     ("errors", "machine_code", "rooms"),
-    ("picture",),
+    ("picture", "whole"),
     ("settings",),
     ("optimization",),
     ("config", "transcript"),

@@ -8,7 +8,6 @@ import pytest
 from asr.errors import AsrError
 from asr.transcript import Segment, Transcript, Word
 from asr.transcription import FORMATS, format  # noqa: A004
-from asr.transcription.formats import write_text
 
 FIRST = Segment(0.2, 1.5, "hello there", 0.7, (Word(0.2, 0.61234, "hello", 0.9), Word(0.7, 1.5, "there", 0.5)))
 SECOND = Segment(3661.5, 3662.0, "a --> b", 0.0, (Word(3661.5, 3662.0, "ünïcode", 0.0),))
@@ -76,12 +75,3 @@ def test_tsv_is_in_milliseconds():
 def test_an_unknown_format_names_the_known_ones():
     with pytest.raises(AsrError, match=f"docx: .*{', '.join(FORMATS)}"):
         format(TRANSCRIPT, "docx")
-
-
-def test_a_text_is_written_complete_or_not_at_all(tmp_path):
-    write_text(tmp_path / "talk.txt", "ünïcode\n")
-    with pytest.raises(UnicodeEncodeError):
-        write_text(tmp_path / "talk.txt", "half\ud800")
-    assert [path.read_text(encoding="utf-8") for path in tmp_path.iterdir()] == ["ünïcode\n"]
-    with pytest.raises(AsrError, match=r"none/talk\.txt: cannot be written \(.*\); choose another place"):
-        write_text(tmp_path / "none/talk.txt", "lost")
