@@ -36,6 +36,8 @@ class Inputs:
     dev: SpeechDataset | None
     left_out: int
     """Training utterances outside data.min_seconds..max_seconds."""
+    reading: Reading
+    """The vocabulary, and a digest of which utterances of train there are, how long they are and what they say."""
 
     def plan(self, epoch: int, process: int = 0, processes: int = 1) -> list[list[int]]:
         """The batches of an epoch, as indices of utterances; of several processes, each gets as many as the others.
@@ -66,13 +68,6 @@ class Inputs:
         """The dev set once; there must be one."""
         assert self.dev is not None
         return self._read_in_order(self.dev)
-
-    def reading(self) -> Reading:
-        """The vocabulary, and a digest of which utterances there are, how long they are and what is said in them."""
-        digest = hashlib.sha256(self.train.manifest.durations.tobytes())
-        for utterance in self.train.manifest:
-            digest.update(f"{utterance.id}\n{utterance.text}\n".encode())
-        return Reading(tuple(self.tokenizer.tokens), digest.hexdigest())
 
     def describe(self) -> dict[str, Any]:
         """Numbers for the provenance; JSON values only."""
@@ -136,10 +131,10 @@ def prepare_inputs(recipe: Recipe) -> Inputs:
         )
     manifest = everything.select(kept)
     normalizer = Normalizer(recipe.text)
-    texts = [normalizer(utterance.text) for utterance in manifest]
+    ids, texts = zip(*((utterance.id, normalizer(utterance.text)) for utterance in manifest), strict=True)
     initial = load_initial(recipe)
     tokenizer = build_tokenizer(recipe.tokenizer, texts) if initial is None else initial.tokenizer
-    check_coverage(tokenizer, texts, (utterance.id for utterance in manifest), learned=initial is not None)
+    check_coverage(tokenizer, texts, ids, learned=initial is not None)
     if recipe.augment.concatenation_share and " " not in tokenizer.characters:
         raise TextError(
             "augment.concatenation_share: a space stands between joined transcripts, and the vocabulary has none; "
@@ -165,7 +160,15 @@ def prepare_inputs(recipe: Recipe) -> Inputs:
     )
     typical = None if voices is None else voices.typical
     dev = None if recipe.data.dev is None else _prepare_dev(recipe, recipe.data.dev, tokenizer, typical)
-    return Inputs(recipe, initial, tokenizer, train, dev, left_out=int((~kept).sum()))
+    reading = Reading(tuple(tokenizer.tokens), _digest(durations[kept], ids, texts))
+    return Inputs(recipe, initial, tokenizer, train, dev, left_out=int((~kept).sum()), reading=reading)
+
+
+def _digest(durations: NDArray[np.floating], ids: Sequence[str], texts: Sequence[str]) -> str:
+    digest = hashlib.sha256(durations.tobytes())
+    for name, text in zip(ids, texts, strict=True):
+        digest.update(f"{name}\n{text}\n".encode())
+    return digest.hexdigest()
 
 
 def _joinable(

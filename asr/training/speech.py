@@ -104,7 +104,7 @@ class SpeechTask:
         return self.inputs.initial is not None
 
     def reading(self) -> Reading:
-        return self.inputs.reading()
+        return self.inputs.reading
 
     def build(self) -> Model:
         recipe = self.recipe
@@ -139,12 +139,18 @@ class SpeechTask:
         )
 
     def warnings(self, model: Model, device: torch.device, epoch: int) -> Sequence[str]:
+        if not self._should_write(epoch):
+            return ()
         with contextlib.closing(self.inputs.load_plain()) as batches:
             heard = [batch for batch in itertools.islice(batches, COLLAPSE_BATCHES) if any(batch.texts)]
         return self._collapse(validate(model, heard, self.inputs.tokenizer, device), epoch, "train") if heard else ()
 
+    def _should_write(self, epoch: int) -> bool:
+        """Whether a model has learned for so long that it is no longer silent."""
+        return epoch >= self.config.epochs / 4
+
     def _collapse(self, found: Validation, epoch: int, where: str) -> tuple[str, ...]:
-        collapsed = found.silent_share >= COLLAPSE_SHARE and epoch >= self.config.epochs / 4
+        collapsed = found.silent_share >= COLLAPSE_SHARE and self._should_write(epoch)
         return (_explain_collapse(found, epoch, where),) if collapsed else ()
 
     def keep(self, folder: Path, model: Model, outcome: dict[str, Any]) -> None:
