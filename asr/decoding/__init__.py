@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from asr.decoding.phrases import Phrases as Phrases
     from asr.decoding.phrases import balance as balance
     from asr.decoding.phrases import read_phrases as read_phrases
+    from asr.decoding.words import timed as timed
     from asr.decoding.words import words as words
 
 discard_stale(Path(__file__).parent)
@@ -41,6 +42,7 @@ _HOME = {
     "read_hotwords": "asr.decoding.hotwords",
     "read_lexicon": "asr.decoding.lexicon",
     "read_phrases": "asr.decoding.phrases",
+    "timed": "asr.decoding.words",
     "words": "asr.decoding.words",
 }
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "read_hotwords",
     "read_lexicon",
     "read_phrases",
+    "timed",
     "words",
 ]
 

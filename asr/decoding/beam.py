@@ -2,7 +2,7 @@
 
 The search itself is compiled (`prefix`, `fusion`); here its input is checked, its tables grow, and what it found
 becomes hypotheses. The search weighs prefixes by what it has kept of their alignments; what is returned is scored anew
-and exactly (`likelihood`), and timed by aligning its tokens, whatever way the beam happened to find them.
+and exactly (`likelihood`), whatever way the beam happened to find it. Its words are not timed (`words.timed`).
 """
 
 import math
@@ -19,7 +19,6 @@ from asr.decoding.nbest import nbest
 from asr.decoding.prefix import advance
 from asr.decoding.tables import Tables, grown, new_tables, new_work_space
 from asr.decoding.vocabulary import build_words, new_nodes
-from asr.decoding.words import timed
 from asr.errors import ConfigError
 from asr.text.tokenizer import Tokenizer
 
@@ -43,9 +42,8 @@ class SearchState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Chunk:
-    """Some frames: log-probabilities, probabilities (frames, tokens), and each frame's sum and peak (frames,)."""
+    """Some frames: probabilities (frames, tokens), and each frame's sum and peak (frames,)."""
 
-    log_probs: Any
     probabilities: Any
     sums: Any
     peaks: Any
@@ -70,9 +68,6 @@ class BeamSearch:
         unknown_score: for each word that the language model, the lexicon and the hotwords do not know, on top of the
             model's P(<unk>), which tells how often there is an unknown word but not which one it is.
         nbest: the most hypotheses to return.
-        frame_seconds: seconds from one frame to the next; None leaves the hypotheses' `words` empty, which saves the
-            alignment.
-        temperature: of the words' confidences, and of nothing else (`asr.decoding.align.temper`).
         token_cut: tokens less likely than this share of their frame's likeliest are not tried; None is `FUSED_CUT`
             where words are weighed, which may make up for a low probability, and `LONE_CUT` elsewhere.
         score_margin: prefixes whose score lies this much below the best one's are dropped.
@@ -95,8 +90,6 @@ class BeamSearch:
         character_bonus: float = 0.0,
         unknown_score: float = UNKNOWN_SCORE,
         nbest: int = 1,
-        frame_seconds: float | None = None,
-        temperature: float = 1.0,
         token_cut: float | None = None,
         score_margin: float = 10.0,
     ) -> None:
@@ -115,8 +108,6 @@ class BeamSearch:
         self._tokenizer = tokenizer
         self._beam_size = beam_size
         self._nbest = nbest
-        self._frame_seconds = frame_seconds
-        self._temperature = temperature
         self._margin = math.exp(-score_margin)
         self._words = build_words(
             tokenizer, lm, lm_weight, word_bonus, character_bonus, unknown_score, lexicon, hotwords
@@ -133,7 +124,7 @@ class BeamSearch:
         Returns:
             At least one and at most `nbest` hypotheses, best first. `score` is the fused score, `acoustic_score` the
             log-probability of the tokens over all alignments, `lm_score` the language model's log-probability, not
-            weighted (0 without one).
+            weighted (0 without one); `words` is empty.
 
         Raises:
             ValueError: the shape does not fit the tokenizer, or a frame does not add up to one.
@@ -185,18 +176,14 @@ class BeamSearch:
         probabilities, peaks = _probabilities(state.heard, self._tokenizer.size)
         words = None if self._words is None else self._words._replace(nodes=state.nodes)
         found = nbest(state.tables, words, probabilities, peaks, self._nbest)
-        hypotheses = sorted(map(self._hypothesis, found), key=lambda hypothesis: -hypothesis.score)
-        if self._frame_seconds is None or not state.heard:
-            return hypotheses
-        log_probs = torch.from_numpy(_joined([chunk.log_probs for chunk in state.heard]))
-        return [timed(each, log_probs, self._tokenizer, self._frame_seconds, self._temperature) for each in hypotheses]
+        return sorted(map(self._hypothesis, found), key=lambda hypothesis: -hypothesis.score)
 
     def _decode(self, log_probs: Any) -> list[Hypothesis]:
         return self.finish(self._advance(self.start(), log_probs))
 
     def _advance(self, state: SearchState, log_probs: Any) -> SearchState:
         """As `advance`, but `state` is used up."""
-        chunk = _Chunk(log_probs, numpy.exp(log_probs), numpy.empty(len(log_probs)), numpy.empty(len(log_probs)))
+        chunk = _Chunk(numpy.exp(log_probs), numpy.empty(len(log_probs)), numpy.empty(len(log_probs)))
         tables, nodes = state.tables, state.nodes
         space = new_work_space(self._beam_size, self._tokenizer.size)
         frames, done = (chunk.probabilities, chunk.sums, chunk.peaks), 0

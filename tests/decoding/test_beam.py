@@ -185,7 +185,7 @@ def test_in_chunks_equals_at_once(seed: int, model: str, request: pytest.Fixture
     rng = numpy.random.default_rng(seed)
     log_probs = emissions(seed, 300, 4, sharpness=4.0).float()
     lm = request.getfixturevalue(model)
-    search = BeamSearch(TOKENIZER, 12, lm=lm, hotwords={"b a": 2.0}, nbest=12, frame_seconds=0.02)
+    search = BeamSearch(TOKENIZER, 12, lm=lm, hotwords={"b a": 2.0}, nbest=12)
     state = search.start()
     cuts = sorted(rng.integers(0, 301, size=rng.integers(1, 30)).tolist())
     for start, end in itertools.pairwise([0, *cuts, 300]):
@@ -206,7 +206,7 @@ def test_a_state_may_be_used_twice() -> None:
 def test_batch_equals_one_by_one(lm: asr.lm.NgramModel) -> None:
     lengths = torch.tensor([40, 0, 17, 1, 33])
     log_probs = torch.stack([emissions(seed, 40, 4, 2.0).float() for seed in range(5)])
-    search = BeamSearch(TOKENIZER, 10, lm=lm, nbest=3, frame_seconds=0.04)
+    search = BeamSearch(TOKENIZER, 10, lm=lm, nbest=3)
     expected = [search(frames[:length]) for frames, length in zip(log_probs, lengths.tolist(), strict=True)]
     assert search.batch(log_probs, lengths, threads=2) == expected == search.batch(log_probs, lengths, threads=1)
 
@@ -220,17 +220,6 @@ def test_the_tree_is_pruned_without_a_trace() -> None:
     roomy = search.start()
     roomy.tables.tree.resize(200_000, refcheck=False)
     assert search.finish(search.advance(roomy, log_probs)) == search.finish(whole)
-
-
-def test_times_come_with_frame_seconds_and_lie_in_the_audio() -> None:
-    log_probs = torch.full((50, 4), 1e-4).log()
-    for frame, token in ((10, 1), (14, 2), (20, 3), (30, 2)):
-        log_probs[frame, token] = math.log(1 - 3e-4)
-    log_probs[:, 0] = torch.log1p(-log_probs[:, 1:].exp().sum(dim=1).clamp(max=1 - 1e-4))
-    (hypothesis,) = BeamSearch(TOKENIZER, frame_seconds=0.04)(log_probs)
-    assert hypothesis.text == "ab b" == " ".join(word.text for word in hypothesis.words)
-    first, second = hypothesis.words
-    assert 0 <= first.start <= 0.4 <= 0.56 <= first.end <= second.start <= 1.2 <= second.end <= 2.0
 
 
 def test_lexicon_that_cannot_say_what_was_heard_gives_what_it_can() -> None:

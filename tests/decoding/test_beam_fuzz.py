@@ -6,8 +6,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from asr.decoding.beam import BeamSearch
-from asr.decoding.hypothesis import Hypothesis
+from asr.decoding import BeamSearch, Hypothesis, timed
 from asr.decoding.likelihood import log_likelihood
 from asr.text import CharTokenizer
 
@@ -28,17 +27,18 @@ def utterances(draw: st.DrawFn) -> torch.Tensor:
     return torch.from_numpy(log_probs).to(draw(st.sampled_from([torch.float32, torch.float64])))
 
 
-def check(hypotheses: list[Hypothesis], frames: int, nbest: int) -> None:
+def check(hypotheses: list[Hypothesis], log_probs: torch.Tensor, tokenizer: CharTokenizer, nbest: int) -> None:
     assert 1 <= len(hypotheses) <= nbest
     scores = [hypothesis.score for hypothesis in hypotheses]
     assert scores == sorted(scores, reverse=True)
     assert len({hypothesis.tokens for hypothesis in hypotheses}) == len(hypotheses)
     for hypothesis in hypotheses:
         assert hypothesis.acoustic_score <= 1e-5
-        assert hypothesis.text == " ".join(word.text for word in hypothesis.words)
-        times = [time for word in hypothesis.words for time in (word.start, word.end)]
+        words = timed(hypothesis, log_probs, tokenizer, FRAME_SECONDS).words
+        assert hypothesis.text == " ".join(word.text for word in words)
+        times = [time for word in words for time in (word.start, word.end)]
         assert times == sorted(times)
-        assert all(0.0 <= time <= frames * FRAME_SECONDS for time in times)
+        assert all(0.0 <= time <= len(log_probs) * FRAME_SECONDS for time in times)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -55,9 +55,9 @@ def test_any_frames(log_probs: torch.Tensor, data: st.DataObject, words: list[st
     tokenizer = CharTokenizer("ab c"[: log_probs.shape[1] - 1])
     if not tokenizer.characters >= {"a", "b", " "}:
         words = options["hotwords"] = None
-    search = BeamSearch(tokenizer, lexicon=words, nbest=4, frame_seconds=FRAME_SECONDS, **options)
+    search = BeamSearch(tokenizer, lexicon=words, nbest=4, **options)
     whole = search(log_probs)
-    check(whole, len(log_probs), 4)
+    check(whole, log_probs, tokenizer, 4)
     if words:
         assert all(set(hypothesis.text.split()) <= {*words, "a", "b"} for hypothesis in whole)
     cut = data.draw(st.integers(0, len(log_probs)))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from asr.config import TextConfig
-from asr.decoding import BeamSearch, align, greedy, words
+from asr.decoding import BeamSearch, align, greedy, timed, words
 from asr.decoding.align import temper
 from asr.decoding.calibrate import calibrate, spread
 from asr.decoding.tune import Emissions
@@ -48,8 +48,10 @@ def test_temperature_changes_confidences_and_nothing_else(temperature):
 
     def beam(at):
         return [
-            found[0]
-            for found in BeamSearch(TOKENIZER, 8, frame_seconds=FRAME, temperature=at).batch(log_probs, lengths)
+            timed(found[0], frames[:length], TOKENIZER, FRAME, at)
+            for found, frames, length in zip(
+                BeamSearch(TOKENIZER, 8).batch(log_probs, lengths), log_probs, lengths.tolist(), strict=True
+            )
         ]
 
     def best(at):

@@ -4,10 +4,11 @@ import itertools
 from types import SimpleNamespace
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.decoding import TokenSpan, words
+from asr.decoding import Hypothesis, TokenSpan, timed, words
 from asr.text import CharTokenizer
 
 FRAME = 0.04
@@ -41,6 +42,21 @@ def test_edges_meet_in_the_middle_of_a_narrow_gap():
 def test_words_stay_inside_the_recording():
     (word,) = words([span(CHARACTERS, "a", 0), span(CHARACTERS, "b", 5)], CHARACTERS, FRAME, duration=0.2)
     assert (word.start, word.end) == (0.0, 0.2)
+
+
+def test_tokens_are_timed_where_they_are_heard():
+    """Three silent frames before "ab", then c."""
+    path = [0, 0, 0, 1, 2, 4, 0, 0, 3, 0]
+    log_probs = torch.full((len(path), CHARACTERS.size), 1e-3).log()
+    log_probs[range(len(path)), path] = 0.0
+    tokens = tuple(CHARACTERS.encode("ab c"))
+    assert tokens == (1, 2, 4, 3)
+    heard = timed(Hypothesis("ab c", tokens, -1.0, -1.0, 0.0, ()), log_probs, CHARACTERS, FRAME)
+    assert (heard.text, heard.tokens, heard.score) == ("ab c", tokens, -1.0)
+    assert times(heard.words) == [
+        ("ab", pytest.approx(2.5 * FRAME - 0.1), pytest.approx(6 * FRAME)),
+        ("c", pytest.approx(6 * FRAME), pytest.approx(9.5 * FRAME)),
+    ]
 
 
 def test_a_subword_that_opens_with_a_space_opens_a_word():
