@@ -7,7 +7,7 @@ import typer
 
 from asr.console import note, progress, show
 from asr.errors import ConfigError
-from asr.options import Changes, group, register
+from asr.options import Changes, drawing, group, register
 
 if TYPE_CHECKING:
     from asr.model.gradients import Stack
@@ -34,6 +34,7 @@ def augment(
     from asr.dataset import Manifest
     from asr.training import draw_augmentations
 
+    drawing(picture, recipe, manifest)
     settings = load_recipe(recipe, changes or ())
     for line in draw_augmentations(settings, Manifest(manifest), picture, utterance, everything):
         note(line)
@@ -71,6 +72,8 @@ def gradients(
 
     if audio and not models:
         raise ConfigError(f"--audio {audio[0]}: untrained cells read noise; name a model that is to listen")
+    if picture is not None:
+        drawing(picture, *audio or ())
     torch.manual_seed(0)  # the same table every time
     stacks = [_encoder(folder, audio or [], frames) for folder in models or []]
     if cells or not models:

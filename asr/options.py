@@ -97,6 +97,18 @@ def output(option: str, path: Path, *others: Path) -> None:
         raise ConfigError(f"{option} {path}: its folder cannot be written to; name another")
 
 
+def drawing(path: Path, *others: Path) -> None:
+    """Make sure, as `output` does, that `--picture` can be drawn there, and in the format of its ending.
+
+    Raises:
+        ConfigError: as `output`, or there is no such format.
+    """
+    from asr.picture import check_format
+
+    output("--picture", path, *others)
+    check_format(path)
+
+
 def decoding_options(
     beam: int,
     lm: Path | None,

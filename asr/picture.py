@@ -12,6 +12,19 @@ if TYPE_CHECKING:
 DOTS_PER_INCH = 110
 
 
+def check_format(path: Path) -> None:
+    """Make sure, before hours of work, that a picture can be written in the format that the ending of its name says.
+
+    Raises:
+        ConfigError: there is no such format.
+    """
+    from matplotlib.figure import Figure
+
+    formats = Figure().canvas.get_supported_filetypes()
+    if path.suffix and path.suffix[1:].lower() not in formats:
+        raise ConfigError(f"{path}: {path.suffix[1:]} is no format of pictures; take {', '.join(sorted(formats))}")
+
+
 def save_picture(figure: "Figure", path: Path) -> None:
     """Write a picture beside its place, then rename it; the ending of the name says in which format, PNG without one.
 

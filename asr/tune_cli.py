@@ -9,7 +9,7 @@ import typer
 
 from asr.console import note, progress, show
 from asr.errors import ConfigError
-from asr.options import BatchSeconds, Device, Model, output
+from asr.options import BatchSeconds, Device, Model, drawing
 
 if TYPE_CHECKING:
     from asr.decoding.decoder import TunedWeights
@@ -74,7 +74,7 @@ def tune(
     if picture is not None:
         if lm is None:
             raise ConfigError(f"--picture {picture}: shows how a language model is weighed; give --lm too, or leave it")
-        output("--picture", picture, manifest)
+        drawing(picture, manifest)
     on_compilation(note)
     ngrams = load(lm) if lm is not None else None
     rnn = load_recurrent(rescore) if rescore is not None else None

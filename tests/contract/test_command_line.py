@@ -179,6 +179,8 @@ def written(folder: Path) -> dict[str, Path]:
         "evaluate model talks.jsonl --hypotheses",
         "label model talks.jsonl --out",
         "tune model talks.jsonl --lm model --picture",
+        "inspect augment recipe.toml talks.jsonl --picture",
+        "inspect gradients --audio talks.jsonl model --picture",
     ],
 )
 @pytest.mark.parametrize(
@@ -198,6 +200,17 @@ def test_where_nothing_can_be_written_no_work_is_begun(tmp_path: Path, command: 
     assert errors.startswith(f"asr: {words[-1]} {tmp_path / place}: {said}"), "not that there is no model"
     assert errors.count("\n") == 1
     assert files["talks.jsonl"].read_text() == manifest
+
+
+@pytest.mark.parametrize(
+    "command", ["tune model dev.jsonl --lm lm", "inspect augment a.toml a.jsonl", "inspect gradients"]
+)
+def test_a_picture_in_no_format_is_not_begun(tmp_path: Path, command: str) -> None:
+    picture = tmp_path / "curves.nonsense"
+    status, output, errors = invoke(*command.split(), "--picture", picture)
+    assert (status, output) == (1, "")
+    assert errors.startswith(f"asr: {picture}: nonsense is no format of pictures; take ")
+    assert errors.count("\n") == 1
 
 
 def test_transcripts_that_cannot_be_written_are_not_begun(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from asr.errors import ConfigError
-from asr.picture import save_picture
+from asr.picture import check_format, save_picture
 
 
 @pytest.mark.parametrize(("name", "begins"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a", b"\x89PNG")])
@@ -15,6 +15,11 @@ def test_the_ending_says_in_which_format(tmp_path: Path, name: str, begins: byte
     save_picture(Figure(), tmp_path / name)
     assert (tmp_path / name).read_bytes().startswith(begins)
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.PDF", "a"])
+def test_a_known_format_passes(name: str) -> None:
+    check_format(Path(name))
 
 
 @pytest.mark.parametrize("name", ["a.nonsense", "missing/a.png"])
