@@ -17,9 +17,8 @@ RUN := runs/$(subst /,-,$(patsubst %/default,%,$(CORPUS)/$(NAME)))
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PEERS := .venv/.peers
-# The preparer of the corpus, if it has one and is not done. What it writes last is .prepared.json.
-PREPARED := $(wildcard $(addprefix data/$(CORPUS)/,.prepared.json train.jsonl dev.jsonl test.jsonl))
-PREPARE := $(if $(filter-out 4,$(words $(PREPARED))),$(wildcard data/$(CORPUS)/prepare.py))
+# The preparer of the corpus, if it has one. It knows whether what it has made is complete and up to date.
+PREPARE := $(wildcard data/$(CORPUS)/prepare.py)
 # Training again goes on where Ctrl-C stopped it, unless asked to start over.
 RESUME := $(if $(findstring --overwrite,$(ARGS)),,--resume)
 

@@ -36,7 +36,7 @@ class _Commands(TyperGroup):
             note(f"asr: {error}")
             raise typer.Exit(1) from None
         except KeyboardInterrupt as interruption:
-            note(f"\nasr: {interruption or 'stopped'}")
+            note(f"\nasr: {str(interruption) or 'stopped'}")
             raise typer.Exit(130) from None
 
 
@@ -126,7 +126,7 @@ def train(
     try:
         train(settings, run, resume=runs.goes_on(run, resume, overwrite))
     except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(f"{stop or 'stopped'}; the same command with --resume goes on") from None
+        raise KeyboardInterrupt(f"{str(stop) or 'stopped'}; the same command with --resume goes on") from None
     note(f"model: {run / 'model'}")
     if data.test is not None:
         test = Manifest(data.test)
@@ -167,10 +167,11 @@ def evaluate(
         beam, lm, lm_weight, word_bonus, lexicon, hotwords, hotword, rescore, nbest, phrases
     )
     scored = Manifest(runs.scored(manifest))
+    read = [manifest, scored.path, *filter(None, [lm, lexicon, hotwords, rescore, phrases])]
     if json is not None:
-        options.output("--json", json, manifest, scored.path)
+        options.output("--json", json, *read)
     if hypotheses is not None:
-        options.output("--hypotheses", hypotheses, manifest, scored.path, *filter(None, [json]))
+        options.output("--hypotheses", hypotheses, *read, *filter(None, [json]))
     evaluation = _evaluate(model, scored, batch_seconds, device, decoding, precision)
     show(render(evaluation))
     if json is not None:

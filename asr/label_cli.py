@@ -49,7 +49,8 @@ def label(
 
     if balanced and phrases is None:
         raise ConfigError("--balanced: says how often each phrase is said; name the phrases with --phrases FILE")
-    options.output("--out", out, *recordings)  # which may be a manifest, with transcripts by people
+    # recordings may be manifests, with transcripts by people
+    options.output("--out", out, *recordings, *filter(None, [lm, lexicon, phrases]))
     listed = read_phrases(phrases) if phrases is not None else []
     decoding = options.decoding_options(beam, lm, lm_weight, word_bonus, lexicon, None, None, None, 1, phrases)
     recognizer = Recognizer.load(model, device, decoding, precision.value)
@@ -62,8 +63,9 @@ def label(
     problems += [label for label in found if isinstance(label, AsrError)]
     for each in problems:
         note(f"asr: {each}")
-    kept = _kept([label for label in found if not isinstance(label, AsrError)], sure, out)
+    kept, told = _kept([label for label in found if not isinstance(label, AsrError)], sure, out)
     write_manifest(out, kept)
+    show(told)
     data = f'--set \'data.train=["TRAIN.jsonl", "{out}"]\''
     shorter = "--set training.epochs=15 --set training.learning_rate=1e-3"
     note(f"Train on them too: asr train RECIPE.toml --from {model} --run runs/labelled {shorter} {data}")
@@ -85,8 +87,8 @@ def _utterances(recordings: Sequence[Path], speaker: str | None) -> "tuple[list[
     return utterances, problems
 
 
-def _kept(labels: "Sequence[Label]", sure: float, out: Path) -> "list[Utterance]":
-    """Those that were read surely; says how many they are.
+def _kept(labels: "Sequence[Label]", sure: float, out: Path) -> "tuple[list[Utterance], str]":
+    """Those that were read surely, and a line for people that says how many they are.
 
     Raises:
         AsrError: there are none.
@@ -101,5 +103,4 @@ def _kept(labels: "Sequence[Label]", sure: float, out: Path) -> "list[Utterance]
         sum(each.duration for each in utterances) / 60 for utterances in (kept, [label.utterance for label in labels])
     )
     what = f"{len(kept)} of {len(labels)} utterances, {minutes:.1f} of {everything:.1f} min"
-    show(f"{out}: {what}, read as surely as {sure:g}")
-    return kept
+    return kept, f"{out}: {what}, read as surely as {sure:g}"

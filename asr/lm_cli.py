@@ -90,7 +90,7 @@ def train_rnn(
     try:
         result = train_language_model(how, learnt, others, out, resume=goes_on(out, resume, overwrite))
     except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(f"{stop or 'stopped'}; the same command with --resume goes on") from None
+        raise KeyboardInterrupt(f"{str(stop) or 'stopped'}; the same command with --resume goes on") from None
     if result.dev_perplexity is not None:
         show(f"perplexity on dev  {result.dev_perplexity:.2f}")
     note(f"language model: {out}")

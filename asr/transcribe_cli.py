@@ -55,7 +55,7 @@ def transcribe(
     decoding = options.decoding_options(
         beam, lm, lm_weight, word_bonus, lexicon, hotwords, hotword, rescore, nbest, phrases
     )
-    places = _places(files, output, format)
+    places = _places(files, output, format, [path for path in (lm, lexicon, hotwords, rescore, phrases) if path])
     recognizer = transcription.Recognizer.load(model, device, decoding, precision.value)
     failed, voice = False, recognizer.voice(files) if one_speaker else None
     with progress("transcribing", hidden=not places and sys.stdout.isatty()) as done:
@@ -76,8 +76,13 @@ def transcribe(
         raise typer.Exit(1)
 
 
-def _places(files: Sequence[Path], output: Path | None, format: Format) -> dict[Path, Path]:  # noqa: A002
-    """Where the transcript of each recording goes; nothing if they are printed.
+def _places(
+    files: Sequence[Path],
+    output: Path | None,
+    format: Format,  # noqa: A002
+    read: Sequence[Path],
+) -> dict[Path, Path]:
+    """Where the transcript of each recording goes, which is none of what else is read; nothing if they are printed.
 
     Raises:
         ConfigError: printed transcripts could not be told apart, one would be written over another, or none could be.
@@ -95,5 +100,5 @@ def _places(files: Sequence[Path], output: Path | None, format: Format) -> dict[
             raise ConfigError(f"{place}: two recordings would be written here; transcribe them into different folders")
         places[path] = place
     for place in places.values():
-        options.output("--output", place)
+        options.output("--output", place, *files, *read)
     return places

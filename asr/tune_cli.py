@@ -71,10 +71,11 @@ def tune(
 
     if rescore is not None and lm is None:
         raise ConfigError(f"--rescore {rescore}: ranks what beam search finds with a language model; give --lm too")
-    if picture is not None:
-        if lm is None:
-            raise ConfigError(f"--picture {picture}: shows how a language model is weighed; give --lm too, or leave it")
-        drawing(picture, manifest)
+    if picture is not None and lm is None:
+        raise ConfigError(f"--picture {picture}: shows how a language model is weighed; give --lm too, or leave it")
+    picture = picture or model.resolve().parent / "tuning.png"
+    if lm is not None:
+        drawing(picture, manifest, lm, *filter(None, [rescore]))
     on_compilation(note)
     ngrams = load(lm) if lm is not None else None
     rnn = load_recurrent(rescore) if rescore is not None else None
@@ -84,7 +85,7 @@ def tune(
         heard = emissions(recognizer, Manifest(manifest), batch_seconds, done)
     dev = _Dev(model, bundle, recognizer.normalizer, manifest, heard)
     if ngrams is not None:
-        weights = _weigh(dev, ngrams, f"{lm}", beam, picture or model.resolve().parent / "tuning.png")
+        weights = _weigh(dev, ngrams, f"{lm}", beam, picture)
         if rnn is not None:
             weights = _weigh_rescoring(dev, ngrams, rnn, f"{rescore}", weights, beam)
         store_lm(model, ngrams, weights, rnn)
@@ -196,10 +197,10 @@ def _calibrate(dev: _Dev, beam: int) -> None:
             f"{name:6}  WER {each.rates.wer:.2%}, temperature {each.temperature:.3f}: log loss {' to '.join(losses)}, "
             f"calibration error {' to '.join(errors)}"
         )
+    store_calibration(dev.folder, Calibration(greedy=fitted["greedy"].temperature, beam=fitted["beam"].temperature))
     picture = dev.folder.resolve().parent / "calibration.png"
     draw({name: (each.before, each.after) for name, each in fitted.items()}, picture)
     note(f"picture: {picture}")
-    store_calibration(dev.folder, Calibration(greedy=fitted["greedy"].temperature, beam=fitted["beam"].temperature))
 
 
 def _percent(share: float | None) -> str:

@@ -214,7 +214,7 @@ def summary(splits: Splits) -> str:
     for name, utterances in splits.items():
         words = [word for utterance in utterances for word in utterance.text.split()]
         hours = sum(utterance.duration for utterance in utterances) / 3600
-        speakers = len({utterance.speaker for utterance in utterances})
+        speakers = len({utterance.speaker for utterance in utterances} - {None})
         counts = f"{len(utterances):10}  {speakers:8}  {hours:5.2f}  {len(words):7}  {len(set(words)):8}"
         lines.append(f"{name + '.jsonl':{width}}  {counts}")
     return "\n".join(lines)

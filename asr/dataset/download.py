@@ -1,5 +1,6 @@
 """Archives from their publishers: fetched with what is already there kept, unpacked complete or not at all."""
 
+import gzip
 import hashlib
 import http.client
 import shutil
@@ -97,7 +98,8 @@ def unpack(archives: Sequence[Path], folder: Path) -> None:
             try:
                 with tarfile.open(path) as tar:
                     tar.extractall(temporary, filter="data")  # which refuses paths and links that lead out of it
-            except (tarfile.TarError, EOFError, zlib.error) as error:
+                    _read_on(tar)
+            except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
                 path.unlink()
                 raise CorpusError(f"{path}: damaged ({error}) and deleted; run again to download it again") from None
             except OSError as error:
@@ -107,6 +109,12 @@ def unpack(archives: Sequence[Path], folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
     for path in archives:
         path.unlink()
+
+
+def _read_on(tar: tarfile.TarFile) -> None:
+    """Read to the end of the file, where gzip has its checksum: tar stops sooner, and at whatever it cannot read."""
+    while tar.fileobj is not None and tar.fileobj.read(BLOCK_BYTES):
+        pass
 
 
 def _complete(archive: Archive, part: Path, progress: Progress) -> None:

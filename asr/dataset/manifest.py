@@ -212,7 +212,8 @@ def _error(path: Path, number: int, what: str) -> ManifestError:
     return ManifestError(f"{path}:{number}: {what}")
 
 
-def _is_text(value: Any) -> bool:
+def is_text(value: Any) -> bool:
+    """Whether it is text that can be written to a file, which what Python makes of other bytes cannot."""
     if type(value) is not str:
         return False
     # A lone surrogate can be escaped in JSON, but never written to a file again.
@@ -220,7 +221,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_path(value: Any) -> bool:
-    return _is_text(value) and value != "" and "\0" not in value
+    return is_text(value) and value != "" and "\0" not in value
 
 
 def _is_duration(value: Any) -> bool:
@@ -232,13 +233,13 @@ def _is_offset(value: Any) -> bool:
 
 
 def _is_name(value: Any) -> bool:
-    return value is None or type(value) is int or _is_text(value)
+    return value is None or type(value) is int or is_text(value)
 
 
 _CHECKS: tuple[tuple[str, bool, Callable[[Any], bool], str], ...] = (
     ("audio_filepath", True, _is_path, "the path of an audio file"),
     ("duration", True, _is_duration, "seconds, a number greater than 0"),
-    ("text", True, _is_text, "the transcript, a string of valid Unicode"),
+    ("text", True, is_text, "the transcript, a string of valid Unicode"),
     ("offset", False, _is_offset, "seconds from the start of the file, a number not less than 0"),
     ("speaker", False, _is_name, "a string"),
     ("id", False, _is_name, "a string"),
@@ -262,7 +263,7 @@ def _utterance(fields: dict[str, Any], folder: Path, number: int) -> Utterance:
 
 def _line(utterance: Utterance, folder: Path) -> str:
     line = json.dumps(_record(utterance, folder), ensure_ascii=False) + "\n"
-    if not _is_text(line):  # Python reads the bytes of a file's name that are not UTF-8 as lone surrogates
+    if not is_text(line):  # Python reads the bytes of a file's name that are not UTF-8 as lone surrogates
         name = str(utterance.audio_filepath).encode(errors="backslashreplace").decode()
         raise ManifestError(f"{name}: name, text, speaker or id is not Unicode; rename the recording, or correct them")
     return line

@@ -107,7 +107,7 @@ def render_comparison(systems: Sequence[System]) -> RenderableType:
     names = [Text(f"{letter}  {system.name}") for letter, system in zip(LETTERS, systems, strict=False)]
     note = (
         "Differences are from A, by paired bootstrap over utterances; one whose interval holds 0 may be chance. "
-        "`better`: on how many of the drawn corpora there are fewer errors than A's."
+        "`better`: on how many of the drawn corpora there are fewer errors than A's, as many counting half."
     )
     return Group(*names, Text(), table, Text(), Text(note))
 
@@ -122,10 +122,10 @@ def _rates(system: System) -> tuple[str, str, str]:
 
 def _read(path: Path) -> list[_Line]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: cannot be read ({error}); {REMEDY}") from None
-    if not lines:
+    if lines == [""]:
         raise ManifestError(f"{path}: empty; {REMEDY}")
     return [_parse(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
 

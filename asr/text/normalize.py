@@ -10,7 +10,7 @@ The steps, in order:
 3. `case`, by Unicode's full mapping, whatever the language: "İ" becomes "i" + U+0307 and "I" becomes "i". A Turkish
    recipe says `replace = {"I" = "ı", "İ" = "i"}`.
 4. `drop`: deleted without trace. It sees characters as they are after the change of case, which is how
-   `check_coverage` names them.
+   `check_coverage` names them. So are others that step 5 would write as one that is deleted, as "’" where "'" is.
 5. `punctuation = "drop"`: punctuation marks and symbols (Unicode categories P and S) become spaces. Those in `keep`
    stay; so do hyphens inside words, the typographic ones (U+2010, U+2011) written as "-"; so do, when "'" is kept,
    typographic apostrophes (U+2019, U+FF07) inside words, written as "'". At a word's edge U+2019 is far more often a
@@ -38,7 +38,7 @@ class Normalizer:
         self.config = config
         self._replacements = [(_nfc(old), _nfc(new)) for old, new in config.replace.items()]
         self._unseen = _Unseen(JOINERS + config.keep + "".join(old + new for old, new in self._replacements))
-        self._dropped = dict.fromkeys(map(ord, _nfc(config.drop)))
+        self._dropped = dict.fromkeys(map(ord, _dropped(config)))
         self._marks = _Marks(config.keep)
         # What stands for a hyphen or apostrophe inside a word, after `_marks`; kept marks are decided there.
         self._joiners = {"-": "-"} | ({"\u2019": "'"} if "'" in config.keep else {})
@@ -80,9 +80,10 @@ class Normalizer:
         if config.punctuation == "keep":
             parts.append("punctuation kept")
         else:
-            kept = "".join(f"{_visible(mark)} " for mark in config.keep)
-            inside = "" if "-" in config.keep else "and hyphens inside words" if kept else "hyphens inside words"
-            parts.append(f"punctuation dropped except {kept}{inside}".rstrip())
+            kept = [_visible(mark) for mark in config.keep if mark not in config.drop]
+            if "-" not in config.keep + config.drop:
+                kept.append("and hyphens inside words" if kept else "hyphens inside words")
+            parts.append(" ".join(["punctuation dropped", *(["except", *kept] if kept else [])]))
         return ", ".join(parts)
 
     def _join(self, match: re.Match[str]) -> str:
@@ -120,6 +121,16 @@ class _Marks(dict[int, str]):
         form = " " if unicodedata.category(character)[0] in "PS" or character.isspace() else character
         self[code] = form
         return form
+
+
+def _dropped(config: TextConfig) -> str:
+    """What is deleted: also what looks like it, where that would be written as it later."""
+    dropped = _nfc(config.drop)
+    if config.punctuation == "keep":
+        return dropped
+    alike = APOSTROPHES + LETTER_APOSTROPHE if "'" in dropped else ""
+    alike += HYPHENS if "-" in dropped else ""
+    return dropped + "".join(mark for mark in alike if mark not in config.keep)
 
 
 def _nfc(text: str) -> str:

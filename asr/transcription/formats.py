@@ -1,5 +1,6 @@
 """Transcripts as text: plain, JSON, and subtitles, the way OpenAI's Whisper writes them, so its tools read ours."""
 
+import html
 import json
 import math
 from collections.abc import Callable
@@ -60,14 +61,18 @@ def _segment(number: int, segment: Segment) -> dict[str, Any]:
 
 
 def _srt(transcript: Transcript) -> str:
+    # an arrow would end the text of a subtitle
     return "\n\n".join(
-        f"{number}\n{_clock(segment.start, ',')} --> {_clock(segment.end, ',')}\n{_cue(segment)}"
+        f"{number}\n{_clock(segment.start, ',')} --> {_clock(segment.end, ',')}\n{segment.text.replace('-->', '->')}"
         for number, segment in enumerate(transcript.segments, start=1)
     )
 
 
 def _vtt(transcript: Transcript) -> str:
-    cues = (f"{_clock(each.start, '.')} --> {_clock(each.end, '.')}\n{_cue(each)}" for each in transcript.segments)
+    cues = (
+        f"{_clock(each.start, '.')} --> {_clock(each.end, '.')}\n{html.escape(each.text, quote=False)}"
+        for each in transcript.segments
+    )
     return "\n\n".join(("WEBVTT", *cues))
 
 
@@ -84,10 +89,6 @@ def _clock(seconds: float, point: str) -> str:
     minutes, milliseconds = divmod(total, 60_000)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02d}:{minutes:02d}:{milliseconds // 1000:02d}{point}{milliseconds % 1000:03d}"
-
-
-def _cue(segment: Segment) -> str:
-    return segment.text.replace("-->", "->")  # the arrow would end a subtitle's text
 
 
 FORMATS: dict[str, Callable[[Transcript], str]] = {"txt": _txt, "json": _json, "srt": _srt, "vtt": _vtt, "tsv": _tsv}

@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from asr.audio.load import info
-from asr.dataset.manifest import Manifest, Utterance
+from asr.dataset.manifest import Manifest, Utterance, is_text
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.phrases import Phrases, balance
-from asr.errors import AsrError, ConfigError
+from asr.errors import AsrError, AudioError, ConfigError
 from asr.model.ctc import ctc_losses
 from asr.transcript import Word
 from asr.transcription.recognizer import PAUSE_SECONDS, Recognizer, stretches
@@ -60,6 +60,9 @@ def unlabelled(path: Path, speaker: str | None = None) -> Sequence[Utterance]:
     if path.suffix == ".jsonl":
         found: Sequence[Utterance] = Manifest(path)
     else:
+        if not is_text(str(path.absolute())):
+            name = str(path).encode(errors="backslashreplace").decode()
+            raise AudioError(f"{name}: its name is not Unicode, which no manifest can hold; rename it")
         found = [Utterance(path.absolute(), info(path).duration, text="", id=path.stem)]
     return found if speaker is None else [replace(utterance, speaker=speaker) for utterance in found]
 

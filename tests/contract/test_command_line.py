@@ -74,7 +74,19 @@ def test_interruption_is_status_130(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("asr.config.load_recipe", stop)
     status, output, errors = invoke("train", tmp_path / "any.toml")
     assert (status, output) == (130, "")
-    assert "saved; go on with --resume" in errors
+    assert errors == "\nasr: saved; go on with --resume\n"
+
+
+def test_interruption_without_a_word_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("asr.config.load_recipe", stop)
+    assert invoke("train", tmp_path / "any.toml") == (130, "", "\nasr: stopped\n")
+    monkeypatch.setattr("asr.training.train_language_model", stop)
+    (tmp_path / "text.txt").write_text("a b\n", encoding="utf-8")
+    said = "\nasr: stopped; the same command with --resume goes on\n"
+    assert invoke("lm", "train-rnn", tmp_path / "text.txt", "--out", tmp_path / "rnn") == (130, "", said)
 
 
 def test_bug_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,6 +190,7 @@ def written(folder: Path) -> dict[str, Path]:
         "evaluate model talks.jsonl --json",
         "evaluate model talks.jsonl --hypotheses",
         "label model talks.jsonl --out",
+        "label model a.wav --phrases talks.jsonl --out",
         "tune model talks.jsonl --lm model --picture",
         "inspect augment recipe.toml talks.jsonl --picture",
         "inspect gradients --audio talks.jsonl model --picture",
@@ -221,6 +234,21 @@ def test_transcripts_that_cannot_be_written_are_not_begun(tmp_path: Path) -> Non
     (files["folder"] / "a.txt").mkdir()
     status, _, errors = invoke("transcribe", files["model"], "a.wav", "--output", files["folder"])
     assert (status, errors) == (1, f"asr: --output {files['folder']}/a.txt: is a folder; name a file\n")
+
+
+@pytest.mark.parametrize("option", ["--phrases", "--lexicon", "--hotwords", "--lm", "--rescore"])
+def test_lists_that_are_read_are_not_replaced(tmp_path: Path, option: str) -> None:
+    files = written(tmp_path)
+    model, talks, words = files["model"], files["talks.jsonl"], tmp_path / "a.txt"
+    words.write_text("one:1\n", encoding="utf-8")
+    beam = () if option == "--phrases" else ("--beam", 4)
+    for command in (
+        ("evaluate", model, talks, option, words, *beam, "--json", words),
+        ("transcribe", model, tmp_path / "a.wav", option, words, *beam, "--output", tmp_path),
+    ):
+        status, _, errors = invoke(*command)
+        assert (status, words.read_text(encoding="utf-8")) == (1, "one:1\n")
+        assert errors.endswith(f" {words}: would replace another file of this command; name a new one\n")
 
 
 def test_rates_and_utterances_are_not_written_over_each_other(tmp_path: Path) -> None:

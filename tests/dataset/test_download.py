@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from asr.dataset.download import Archive, fetch, github_archive, unpack
 from asr.errors import CorpusError
@@ -141,6 +143,25 @@ def test_a_damaged_archive_leaves_no_folder(tmp_path: Path, cut: int) -> None:
     with pytest.raises(CorpusError, match=r"2\.tar\.gz: damaged"):
         unpack([whole, damaged], tmp_path / "audio")
     assert [path.name for path in tmp_path.iterdir()] == ["1.tar.gz"]
+
+
+@settings(deadline=None)
+@given(place=st.integers(0, 8 * 5000), cut=st.integers(0, 20))
+def test_no_damage_goes_unnoticed(tmp_path_factory: pytest.TempPathFactory, place: int, cut: int) -> None:
+    """A wrong bit, or some bytes less; but in gzip's header, which only says when, how and of what it was made."""
+    folder = tmp_path_factory.mktemp("archives")
+    damaged = tar(folder / "1.tar.gz", {f"{number}.wav": os.urandom(1000) for number in range(3)})
+    content = bytearray(damaged.read_bytes())
+    header = 10 + len(b"1.tar\0")
+    if cut:
+        del content[-cut:]
+    else:
+        place = 8 * header + place % (8 * (len(content) - header))
+        content[place // 8] ^= 1 << place % 8
+    damaged.write_bytes(content)
+    with pytest.raises(CorpusError, match=r"1\.tar\.gz: damaged"):
+        unpack([damaged], folder / "audio")
+    assert not list(folder.iterdir())
 
 
 def test_an_archive_cannot_write_elsewhere(tmp_path: Path) -> None:

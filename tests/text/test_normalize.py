@@ -15,6 +15,9 @@ CONFIGS = [
     TextConfig(case="keep", punctuation="keep"),
     TextConfig(keep=""),
     TextConfig(keep="'-’=", drop="x\u0301\u0307ä"),
+    TextConfig(drop="'"),
+    TextConfig(drop="-'", keep="’"),
+    TextConfig(drop="'-", punctuation="keep"),
 ]
 TRICKY = st.text(
     st.sampled_from("aAäÄßxX İIıiΣσς'’‘ʼ＇-‐‑–—.,=\u0301\u0308\u0307\u0338\u0345\u00a0\t\n№√\u00ad\u200b\u200d\x00")
@@ -107,6 +110,14 @@ def test_twice_is_once(config: TextConfig, text: str) -> None:
     assert unicodedata.is_normalized("NFC", once)
     assert once == once.strip()
     assert "  " not in once
+
+
+@pytest.mark.parametrize("apostrophe", "'’＇ʼ")
+@pytest.mark.parametrize("hyphen", "-‐‑")
+def test_what_looks_like_a_deleted_mark_is_deleted(apostrophe: str, hyphen: str) -> None:
+    normalizer = Normalizer(TextConfig(drop="'-"))
+    assert normalizer(f"Don{apostrophe}t co{hyphen}operate") == "dont cooperate"
+    assert normalizer.describe() == "NFC, lower case, deleted ' -, punctuation dropped"
 
 
 @given(st.text(string.printable))

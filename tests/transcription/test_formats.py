@@ -63,7 +63,7 @@ def test_vtt():
         "hello there",
         "",
         "01:01:01.500 --> 01:01:02.000",
-        "a -> b",
+        "a --&gt; b",  # the text of a cue is escaped, says the specification
     ]
     assert format(EMPTY, "vtt") == "WEBVTT"
 

@@ -143,6 +143,8 @@ def test_recordings_and_manifests_are_taken(tmp_path):
     assert [each.speaker for each in named] == ["bert"] * 3
     with pytest.raises(AudioError, match=r"none\.wav"):
         unlabelled(tmp_path / "none.wav")
+    with pytest.raises(AudioError, match=r"caf\\udce9\.wav: its name is not Unicode"):
+        unlabelled(tmp_path / "caf\udce9.wav")
     with pytest.raises(ManifestError, match=r"none\.jsonl"):
         unlabelled(tmp_path / "none.jsonl")
 

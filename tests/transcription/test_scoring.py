@@ -3,9 +3,11 @@
 import dataclasses
 import math
 
+import numba
 import pytest
 import torch
 from levels import RATE, manifest, recognizer
+from numba.core import event
 
 from asr.audio import load
 from asr.audio.equalization import window_samples
@@ -58,6 +60,24 @@ def test_calibration_is_measured_before_and_after_and_changes_no_rate(tmp_path, 
     said = 1 / (1 + 3 * math.exp(-20 / 9))
     assert tempered.calibration.calibration_error == pytest.approx(abs(5 / 7 - said), abs=1e-3)
     assert to_json(tempered)["decoding"]["search"] == ("beam" if decoding.beam_size else "greedy")
+
+
+def test_speed_is_that_of_recognition_without_what_is_compiled_meanwhile(tmp_path, monkeypatch):
+    clock = iter(range(100, 1000)).__next__
+    monkeypatch.setattr("asr.transcription.scoring.time.perf_counter", clock)
+    monkeypatch.setattr("numba.core.event.timer", clock)
+    heard, corpus = recognizer(), manifest(tmp_path, [("ab", "ab")])
+    alone = evaluate(heard, corpus).speed.seconds
+    read = heard.read
+
+    def compiling(log_probs, lengths):
+        with event.trigger_event("numba:compile", data={"dispatcher": numba.njit(lambda: None)}):
+            for _ in range(50):
+                clock()
+        return read(log_probs, lengths)
+
+    monkeypatch.setattr(heard, "read", compiling)
+    assert evaluate(heard, corpus).speed.seconds == alone + 1, "what reading the clock takes"
 
 
 def test_an_utterance_too_short_for_any_phrase_is_one_that_nothing_was_heard_in(tmp_path):
