@@ -1,5 +1,6 @@
 """The subcommands of language models: `asr lm train`, `asr lm train-rnn` and `asr lm perplexity`."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -14,7 +15,7 @@ from asr.runs import goes_on
 
 Texts = Annotated[
     list[Path],
-    typer.Argument(metavar="TEXT", help="Texts, plain or gzip, a sentence a line; or manifests, named *.jsonl."),
+    typer.Argument(metavar="TEXT", help="Texts, plain or gzip, a sentence a line; or manifests."),
 ]
 Recipe = Annotated[
     Path | None,
@@ -130,7 +131,7 @@ def _thresholds(prune: str) -> list[int]:
 
 def _read(paths: Sequence[Path], recipe: Path | None) -> Path | Iterable[str]:
     """The sentences of texts and manifests; a single text that is taken as it is need not be read here."""
-    if recipe is None and len(paths) == 1 and paths[0].suffix != ".jsonl":
+    if recipe is None and len(paths) == 1 and not _is_manifest(paths[0]):
         return paths[0]
     return chain.from_iterable(_sentences(path, recipe) for path in paths)
 
@@ -142,8 +143,19 @@ def _sentences(path: Path, recipe: Path | None) -> Iterator[str]:
     from asr.text import Normalizer
 
     normalizer = Normalizer(load_recipe(recipe).text if recipe is not None else TextConfig())
-    if path.suffix == ".jsonl":
+    if _is_manifest(path):
         yield from (normalizer(utterance.text) for utterance in Manifest(path))
         return
     lines = text_lines(*read_corpus(path))
     yield from lines if recipe is None else map(normalizer, lines)
+
+
+def _is_manifest(path: Path) -> bool:
+    """Whether it is called one, or begins like one, as those do that other programs write to *.json."""
+    if path.suffix == ".jsonl":
+        return True
+    try:
+        with path.open("rb") as file:
+            return "audio_filepath" in json.loads(file.readline(1 << 16))
+    except (OSError, ValueError, TypeError):
+        return False

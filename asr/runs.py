@@ -58,6 +58,6 @@ def goes_on(run: Path, resume: bool, overwrite: bool) -> bool:
     if traces and not resume:
         raise ConfigError(
             f"{run}: holds a training already; go on with it (--resume), replace it (--overwrite), "
-            "or choose another folder (--run)"
+            "or name another folder"
         )
     return (run / "last.ckpt").exists()

@@ -176,7 +176,7 @@ class BeamSearch:
         probabilities, peaks = _probabilities(state.heard, self._tokenizer.size)
         words = None if self._words is None else self._words._replace(nodes=state.nodes)
         found = nbest(state.tables, words, probabilities, peaks, self._nbest)
-        return sorted(map(self._hypothesis, found), key=lambda hypothesis: -hypothesis.score)
+        return sorted(map(self._hypothesis, found), key=lambda hypothesis: -hypothesis.score)[: self._nbest]
 
     def _decode(self, log_probs: Any) -> list[Hypothesis]:
         return self.finish(self._advance(self.start(), log_probs))

@@ -287,8 +287,11 @@ def distinct(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
 
 
 def _normalized(hotwords: Mapping[str, float], normalizer: Normalizer) -> dict[str, float]:
-    normalized = {normalizer(phrase): boost for phrase, boost in hotwords.items()}
-    if "" in normalized:
-        lost = next(phrase for phrase in hotwords if not normalizer(phrase))
-        raise ConfigError(f"hotword {lost!r}: normalisation leaves nothing of it; remove it, or spell it in letters")
+    normalized: dict[str, float] = {}
+    for phrase, boost in hotwords.items():
+        spelled = normalizer(phrase)
+        if not spelled:
+            raise ConfigError(f"hotword {phrase!r}: normalisation leaves nothing of it; remove it, or write letters")
+        if normalized.setdefault(spelled, boost) != boost:
+            raise ConfigError(f"hotword {phrase!r}: another one with another boost is {spelled!r} too; leave one out")
     return normalized

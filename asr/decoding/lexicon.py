@@ -5,6 +5,7 @@ and the children of node n are nodes n.first to (n + 1).first - 1, in order of t
 array. Hotwords are stored in the same way.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def read_lexicon(path: Path | str) -> list[str]:
     """The words of a UTF-8 file, one a line; blank lines are skipped.
 
     Raises:
-        TextError: the file cannot be read, or a line holds more than one word; names file and line.
+        TextError: the file cannot be read, holds no word, or a line more than one; names file and line.
     """
     path = Path(path)
     try:
@@ -66,6 +67,8 @@ def read_lexicon(path: Path | str) -> list[str]:
     for number, line in enumerate(lines, start=1):
         if len(line.split()) > 1:
             raise TextError(f"{path}:{number}: more than one word on the line {line.strip()!r}; put each on its own")
+    if not any(map(str.strip, lines)):
+        raise TextError(f"{path}: holds no word, so that nothing could be read; write one a line, or leave it out")
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -77,16 +80,17 @@ def build_trie(sequences: Sequence[Sequence[int]]) -> Any:
     """
     order = sorted(range(len(sequences)), key=lambda index: tuple(sequences[index]))
     lengths = numpy.array([len(sequences[index]) for index in order], dtype=numpy.int64)
-    longest = int(lengths.max(initial=0))
-    padded = numpy.full((len(order), longest), -1, dtype=numpy.int32)
-    for row, index in enumerate(order):
-        padded[row, : lengths[row]] = sequences[index]
+    flat = numpy.fromiter(itertools.chain.from_iterable(sequences[index] for index in order), dtype=numpy.int32)
+    begins = numpy.cumsum(lengths) - lengths
     here = numpy.full(len(order), START, dtype=numpy.int32)  # the node that each sequence has come to
     parents, tokens = [numpy.array([-1, -1], numpy.int32)], [numpy.zeros(2, numpy.int32)]
     items, count = [numpy.array([-1, -1], numpy.int32)], 2
-    for depth in range(longest):
-        rows = numpy.flatnonzero(lengths > depth)
-        above, token = here[rows], padded[rows, depth]
+    rows = numpy.arange(len(order))
+    for depth in itertools.count():
+        rows = rows[lengths[rows] > depth]
+        if not len(rows):
+            break
+        above, token = here[rows], flat[begins[rows] + depth]
         opens = numpy.ones(len(rows), dtype=bool)  # sorted, so those that share a node are neighbours
         opens[1:] = (above[1:] != above[:-1]) | (token[1:] != token[:-1])
         here[rows] = count + numpy.cumsum(opens, dtype=numpy.int32) - 1

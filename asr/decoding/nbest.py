@@ -19,7 +19,7 @@ def nbest(tables: Tables, words: Words | None, probabilities: Any, peaks: Any, m
         words: with the nodes of this search; or None.
         probabilities: shape (frames, tokens).
         peaks: the largest of each frame, shape (frames,).
-        most: how many to return.
+        most: how many to return; more where no prefix ends with a word of the lexicon, and all are cut back to one.
 
     Returns:
         For each its tokens, int32, its log-likelihood, and what its words come to (`fusion.account`).
@@ -34,7 +34,9 @@ def nbest(tables: Tables, words: Words | None, probabilities: Any, peaks: Any, m
                 while ends[i] != EMPTY and finish(words, ends[i]) == 0.0:
                     ends[i] = tables.tree[ends[i]].parent
             ends = numpy.unique(ends)
-            scores = numpy.ones(len(ends))
+            scores, most = numpy.ones(len(ends)), len(ends)  # none is likelier by anything known here
+        else:
+            ends, scores = ends[scores > 0.0], scores[scores > 0.0]
     found = []
     for best in numpy.argsort(-scores, kind="mergesort")[:most]:
         tokens = trace(tables.tree, ends[best])

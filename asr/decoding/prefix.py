@@ -40,8 +40,8 @@ from asr.decoding.tables import (
 
 SUM_TOLERANCE = 1e-2
 """How far the probabilities of a frame may add up from one: half-precision models round."""
-SMALL = 1e-50
-"""Probabilities are scaled up when the best falls below this."""
+SMALL, LARGE = 1e-50, 1e50
+"""Weights are scaled when the best leaves this range: probabilities make them smaller and smaller, boosts larger."""
 
 
 @borrowing
@@ -116,7 +116,7 @@ def _hear(
     threshold, ties = _threshold(joined, tables, space)
     if threshold < highest * margin:
         threshold, ties = highest * margin, size
-    scale = 1.0 / highest if highest < SMALL else 1.0
+    scale = 1.0 if SMALL <= highest <= LARGE else 1.0 / highest
     kept, ties = _keep(threshold, ties, scale, tables)
     for j in range(joined):
         score = space.pool[j].score

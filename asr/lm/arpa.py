@@ -13,6 +13,7 @@ A line is the base-10 logarithm of the probability, the words, and except in the
 weight, which may be left out when it is 0. Blanks and tabs, and both kinds of line ends, are taken alike.
 """
 
+import codecs
 import itertools
 import re
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ class _Reader:
     """One file being read: its bytes, and where in them reading has come to."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.raw = path, read_bytes(path)
+        self.path, self.raw = path, _in_lower_case(read_bytes(path).removeprefix(codecs.BOM_UTF8))
         self.text = np.frombuffer(self.raw, np.uint8)
         self.counts = self._header()
         self.section = 0
@@ -73,6 +74,8 @@ class _Reader:
                 raise self.error(
                     line.start(1), f"expected the number of {len(counts)}-grams; list all orders from 1 on"
                 )
+            if counts[-1] > len(self.raw):
+                raise self.error(line.start(1), "promises more n-grams than the file has bytes; copy it again")
             self.position = line.end()
         if not counts:
             raise self.error(self.position, "no line such as `ngram 1=1000` follows; copy the file again")
@@ -113,10 +116,18 @@ class _Reader:
             raise self.error(position, f"{what}; the file is cut off or was edited, copy it again")
 
 
+def _in_lower_case(raw: bytes) -> bytes:
+    """A file that writes <unk> in capitals, as some programs do, in small letters."""
+    mark = MARKS[UNKNOWN - 1]
+    small, large = (re.compile(rb"(?<=[ \t])%s(?=\s)" % each) for each in (mark, mark.upper()))
+    return raw if large.search(raw) is None or small.search(raw) else large.sub(mark, raw)
+
+
 def read_arpa(path: Path | str) -> NgramModel:
     """Read an ARPA file, plain or gzip.
 
-    A model without <unk> gets the one of KenLM, see `NgramModel`. N-grams may be there whose suffix was pruned.
+    <UNK> is <unk>, as in KenLM, and a model without gets the one of KenLM, see `NgramModel`. N-grams may be there
+    whose suffix was pruned.
 
     Raises:
         LanguageModelError: the file is missing, cut off, or a line is wrong; names file, line and remedy.

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from asr.errors import LanguageModelError
+from asr.whole import replace_folder
 
 GZIP = b"\x1f\x8b"
 """How a gzip file begins; the name does not count."""
@@ -68,15 +69,11 @@ def write_folder(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-        aside = fresh.with_name(f"{fresh.name}-old")
         try:
             fresh.chmod(0o755)
             yield fresh
-            if path.exists():
-                path.replace(aside)  # a folder cannot be replaced in one step
-            fresh.replace(path)
+            replace_folder(fresh, path)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-            shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
         raise LanguageModelError(f"{path}: cannot be written ({error.strerror}); choose another place") from None

@@ -24,7 +24,7 @@ from asr.lm.build import Builder
 from asr.lm.counts import Level, count_ngrams, number_words, read_corpus, split_corpus
 from asr.lm.ngram import NgramModel
 from asr.lm.units import Unit
-from asr.lm.vocabulary import BEGIN, Vocabulary
+from asr.lm.vocabulary import BEGIN, MARKS, Vocabulary
 
 FALLBACK = (0.5, 1.0, 1.5)
 """Discounts that serve where they cannot be estimated, those of `lmplz --discount_fallback`."""
@@ -59,15 +59,15 @@ def train(
             discounts; or `order`, `prune` or `fallback` is impossible.
     """
     thresholds = _thresholds(order, prune)
-    if fallback is not None and not (len(fallback) == 3 and all(0 <= d <= n for n, d in enumerate(fallback, start=1))):
-        raise LanguageModelError(
-            f"fallback={tuple(fallback)}: not three discounts within 0..1, 0..2 and 0..3; fix them"
-        )
+    if fallback is not None and not (len(fallback) == 3 and all(0 < d <= n for n, d in enumerate(fallback, start=1))):
+        raise LanguageModelError(f"fallback={tuple(fallback)}: not three discounts above 0, up to 1, 2 and 3; fix them")
     if unit == "character" and fallback is None:
         fallback = FALLBACK
     name, raw = split_corpus(*read_corpus(source), unit)
     vocabulary, stream = number_words(name, raw)
     del raw
+    if len(vocabulary) == len(MARKS):
+        raise LanguageModelError(f"{name}: holds no word; give a text, one sentence a line")
     levels = count_ngrams(stream, len(vocabulary), order)
     counts = _adjusted(levels)
     discounts = [_discounts(name, n, count, fallback) for n, count in enumerate(counts, start=1)]

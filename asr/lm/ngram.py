@@ -129,21 +129,20 @@ def map_model(path: Path) -> NgramModel:
     length = int.from_bytes(mapped[len(MAGIC) : len(MAGIC) + 4], "little")
     try:
         header = json.loads(mapped[len(MAGIC) + 4 : len(MAGIC) + 4 + length])
-    except ValueError:
+        version, counts, has_unknown, sizes = (header[key] for key in ("version", "counts", "has_unknown", "arrays"))
+    except (ValueError, KeyError, TypeError):
         raise _cut(path) from None
-    if header["version"] != VERSION:
+    if version != VERSION:
         raise LanguageModelError(f"{path}: written by a newer version of this package; update it, or train again")
     arrays, offset = [], len(MAGIC) + 4 + length
-    for kind, count in zip(ARRAYS, header["arrays"], strict=True):
+    for kind, count in zip(ARRAYS, sizes, strict=True):
         offset += -offset % ALIGNMENT
         if offset + count * kind.itemsize > len(mapped):
             raise _cut(path)
         arrays.append(np.frombuffer(mapped, kind, count, offset))
         offset += count * kind.itemsize
     nodes, leaves, *words = arrays
-    return NgramModel(
-        tuple(header["counts"]), nodes, leaves, Vocabulary(*words), header["has_unknown"], header.get("unit", "word")
-    )
+    return NgramModel(tuple(counts), nodes, leaves, Vocabulary(*words), has_unknown, header.get("unit", "word"))
 
 
 def _map(path: Path) -> mmap.mmap:

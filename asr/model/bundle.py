@@ -24,6 +24,7 @@ from asr.errors import AsrError, BundleError
 from asr.model.ctc import Model
 from asr.settings import Positive, Settings, parse_settings
 from asr.text.tokenizer import Tokenizer, load_tokenizer
+from asr.whole import replace_folder
 
 FORMAT_VERSION = 1
 TRAINING_ONLY = ("label_prior",)
@@ -91,7 +92,7 @@ def save_bundle(folder: Path | str, bundle: Bundle) -> None:
         (fresh / "README.md").write_text(bundle.card, encoding="utf-8")
         if bundle.calibration != UNCALIBRATED:
             store_calibration(fresh, bundle.calibration)
-        _replace(fresh, folder)
+        replace_folder(fresh, folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
@@ -175,14 +176,3 @@ def _present(path: Path) -> Path:
     if not path.is_file():
         raise BundleError(f"{path}: missing from the model bundle; copy the whole folder again")
     return path
-
-
-def _replace(fresh: Path, folder: Path) -> None:
-    """Put `fresh` in the place of `folder`; a folder cannot be replaced in one step, so the old one steps aside."""
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-    try:
-        if folder.exists():
-            folder.replace(aside / folder.name)
-        fresh.replace(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)

@@ -148,7 +148,7 @@ class LanguageTask:
 
     def reading(self) -> Reading:
         text = "\n".join(" ".join(map(str, sentence)) for sentence in self.sentences)
-        return Reading(tuple(self.tokenizer.tokens), hashlib.sha256(text.encode()).hexdigest())
+        return Reading(tuple(self.tokenizer.tokens), _digest(text), _digest("\n".join(self.dev)) if self.dev else "")
 
     def build(self) -> RnnNetwork:
         return RnnNetwork(self.recipe.model, self.tokenizer.size)
@@ -210,3 +210,7 @@ class LanguageTask:
 
     def _model(self, network: RnnNetwork, provenance: dict[str, Any] | None = None) -> RnnModel:
         return RnnModel(network, self.tokenizer, self.recipe.model, provenance or {})
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -126,6 +126,11 @@ class TrainingState(Generic[ModelT]):
                 f"{path}: this training began with another vocabulary; resume with the data it began with, or begin "
                 "anew with --overwrite"
             )
+        if begun.get("dev", "") != reading.dev:
+            raise TrainingError(
+                f"{path}: this training began with other texts to choose its best epoch by, or with none; resume with "
+                "those it began with, or begin anew with --overwrite"
+            )
         if state["position"]["batch"] and begun.get("examples") != reading.examples:
             epoch = state["position"]["epoch"] + 1
             raise TrainingError(

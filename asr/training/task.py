@@ -57,6 +57,8 @@ class Reading:
     """What the model's outputs stand for."""
     examples: str
     """A digest of all examples, in their order: in the midst of an epoch these must be the same."""
+    dev: str = ""
+    """A digest of what chooses among epochs, where the recipe does not name it."""
 
 
 class Examples(Protocol):

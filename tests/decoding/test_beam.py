@@ -195,6 +195,46 @@ def test_in_chunks_equals_at_once(seed: int, model: str, request: pytest.Fixture
     assert search.finish(state) == search(log_probs)
 
 
+@pytest.mark.parametrize("chunk", [400, 1, 7])
+def test_boosts_that_add_up_beyond_all_numbers_are_borne(chunk: int) -> None:
+    """200 words of e^8 each make e^1600, where float64 ends at e^709."""
+    said = TOKENIZER.encode("ab ") * 200
+    log_probs = torch.full((len(said), TOKENIZER.size), 1e-4).log()
+    log_probs[range(len(said)), said] = math.log(1 - 1e-4 * (TOKENIZER.size - 1))
+    search = BeamSearch(TOKENIZER, 10, hotwords={"ab": 8.0})
+    state = search.start()
+    for frames in log_probs.split(chunk):
+        state = search.advance(state, frames)
+    (best,) = search.finish(state)
+    assert best.text == " ".join(["ab"] * 200)
+    assert best.score == pytest.approx(1600 + best.acoustic_score)
+
+
+@pytest.mark.parametrize("words", [["ab"], ["ab", "ba"], ["b", "aba"]])
+@pytest.mark.parametrize("seed", range(12))
+def test_nothing_but_words_of_the_lexicon_is_ever_returned(seed: int, words: list[str]) -> None:
+    log_probs = emissions(seed, 2 + seed % 5, 4, sharpness=1.0)
+    totals = likelihoods(log_probs)
+    allowed = {tokens: total for tokens, total in totals.items() if set(TOKENIZER.decode(tokens).split()) <= {*words}}
+    found = BeamSearch(TOKENIZER, lexicon=words, nbest=400, **WIDE)(log_probs)
+    assert {each.tokens for each in found} <= allowed.keys()
+    assert found[0].score == pytest.approx(math.log(max(allowed.values())), abs=1e-9)
+
+
+def test_of_what_a_lexicon_cuts_short_the_likeliest_comes_first() -> None:
+    """ "ab ab a" broke off within a word."""
+    said = [1, 2, 3, 1, 2, 3, 1]
+    space = TOKENIZER.encode(" ")[0]
+    said = [space if token == 3 else token for token in said]
+    log_probs = torch.full((len(said), TOKENIZER.size), -math.inf)
+    log_probs[range(len(said)), said] = 0.0
+    noisy = (0.99 * log_probs.exp() + 0.01 / TOKENIZER.size).log()
+    noisy[-1] = log_probs[-1]
+    for most in (1, 3):
+        best, *_ = BeamSearch(TOKENIZER, lexicon=["ab"], nbest=most)(noisy)
+        assert best.text == "ab ab"
+
+
 def test_a_state_may_be_used_twice() -> None:
     first, left, right = (emissions(seed, 20, 4, 3.0) for seed in range(3))
     search = BeamSearch(TOKENIZER, 10)

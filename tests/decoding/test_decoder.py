@@ -122,6 +122,11 @@ def test_hotword_flips_the_winner_and_is_normalised() -> None:
     assert read(DecodingOptions(beam_size=10)) == "aa"
     assert read(DecodingOptions(beam_size=10, hotwords={"BB!": 3.0})) == "bb"
     assert read(DecodingOptions(beam_size=10, hotwords={"bb": 0.1})) == "aa"
+    assert read(DecodingOptions(beam_size=10, hotwords={"BB!": 3.0, "bb": 3.0})) == "bb"
+    with pytest.raises(ConfigError, match="hotword 'bb': another one with another boost is 'bb' too; leave one out"):
+        read(DecodingOptions(beam_size=10, hotwords={"BB!": 3.0, "bb": -3.0}))
+    with pytest.raises(ConfigError, match="hotword '!': normalisation leaves nothing of it"):
+        read(DecodingOptions(beam_size=10, hotwords={"!": 3.0}))
 
 
 def test_lexicon_is_normalised(tmp_path: Path) -> None:

@@ -49,5 +49,8 @@ def test_reading(tmp_path: Path) -> None:
     path.write_text("one\ntwo three\n")
     with pytest.raises(TextError, match=r"words.txt:2: more than one word"):
         read_lexicon(path)
+    path.write_text("\n \n")
+    with pytest.raises(TextError, match=r"words\.txt: holds no word"):
+        read_lexicon(path)
     with pytest.raises(TextError, match="cannot be read as a lexicon"):
         read_lexicon(tmp_path / "none.txt")

@@ -61,6 +61,10 @@ def test_manifest_and_text_say_the_same(trained, asr_command, tmp_path: Path, lm
     text.write_text("".join(json.loads(line)["text"] + "\n" for line in lines), encoding="utf-8")
     asr_command("lm", "train", text, "--order", 2, "--discount-fallback", "--out", tmp_path / "lm")
     assert (tmp_path / "lm/ngram.bin").read_bytes() == (lm / "ngram.bin").read_bytes()
+    manifest = tmp_path / "train.json"  # as NeMo calls them
+    manifest.write_text("\n".join(lines), encoding="utf-8")
+    asr_command("lm", "train", manifest, "--order", 2, "--discount-fallback", "--out", tmp_path / "again")
+    assert (tmp_path / "again/ngram.bin").read_bytes() == (lm / "ngram.bin").read_bytes()
     half = [tmp_path / "a.txt", tmp_path / "b.txt"]
     for path, part in zip(half, (lines[:80], lines[80:]), strict=True):
         path.write_text("".join(json.loads(line)["text"] + "\n" for line in part), encoding="utf-8")

@@ -111,6 +111,15 @@ def test_context_that_is_missing_is_named(tmp_path: Path) -> None:
         read_arpa(written(tmp_path, text))
 
 
+@pytest.mark.parametrize("text", [RIGHT.replace("<unk>", "<UNK>"), "\ufeff" + RIGHT])
+def test_what_other_programs_write_is_read_alike(tmp_path: Path, text: str) -> None:
+    other, right = (read_arpa(written(tmp_path, each)) for each in (text, RIGHT))
+    assert other.has_unknown
+    assert list(other.vocabulary) == list(right.vocabulary)
+    for mine, expected in zip(other.ngrams(), right.ngrams(), strict=True):
+        assert [each.tolist() for each in mine] == [each.tolist() for each in expected]
+
+
 def test_other_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(LanguageModelError, match=r"m\.arpa: no line \\data"):
         read_arpa(written(tmp_path, b""))
@@ -120,6 +129,9 @@ def test_other_files_are_named(tmp_path: Path) -> None:
         read_arpa(written(tmp_path, b"\x1f\x8bnonsense"))
     with pytest.raises(LanguageModelError, match=r"m\.arpa:11: b'gr\\xfc\\xdf' is not UTF-8; convert"):
         read_arpa(written(tmp_path, RIGHT.encode("latin-1")))
+    for count in ("999999999999", "9" * 30):
+        with pytest.raises(LanguageModelError, match=r"m\.arpa:4: promises more n-grams than the file has bytes"):
+            read_arpa(written(tmp_path, RIGHT.replace("ngram 1=4", f"ngram 1={count}")))
     with pytest.raises(LanguageModelError, match="cannot be read"):
         read_arpa(tmp_path)
     with pytest.raises(LanguageModelError, match="none: no such file"):

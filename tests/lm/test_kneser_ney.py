@@ -137,8 +137,8 @@ def test_no_ngrams_of_the_highest_order() -> None:
     [
         (["a b", "a <s> b"], 2, r"text:2: holds the word <s>, which is a mark; remove"),
         (["<unk>"], 2, "text:1: holds the word <unk>"),
-        ([], 2, "too little text"),
-        (["", ""], 1, "too little text"),
+        ([], 2, "holds no word"),
+        (["", ""], 1, "holds no word"),
         (["a"], 0, "order=0: .*give 1 or more"),
     ],
 )

@@ -177,7 +177,7 @@ def same(one: NgramModel, other: NgramModel) -> bool:
 
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\t "), min_size=1, max_size=4)
-LINES = st.lists(st.lists(WORDS | st.sampled_from("ab"), max_size=5).map(" ".join), min_size=1, max_size=6)
+LINES = st.lists(st.lists(WORDS | st.sampled_from("ab"), max_size=5).map(" ".join), min_size=1, max_size=6).filter(any)
 
 
 @settings(max_examples=60, deadline=None)
@@ -218,6 +218,13 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         path.write_bytes(whole[:length])
         with pytest.raises(LanguageModelError, match=r"ngram\.bin: cut off or damaged; copy or train it again"):
             load(tmp_path)
+    for old, new in ((b'"version"', b'"verzion"'), (b'"arrays"', b'"arrows"'), (b'"counts"', b'"courts"')):
+        path.write_bytes(whole.replace(old, new))
+        with pytest.raises(LanguageModelError, match="cut off or damaged"):
+            load(path)
+    path.write_bytes(MAGIC + (2).to_bytes(4, "little") + b"[]" + bytes(64))
+    with pytest.raises(LanguageModelError, match="cut off or damaged"):
+        load(path)
     path.write_bytes(whole.replace(b'"version": 1', b'"version": 2'))
     with pytest.raises(LanguageModelError, match="written by a newer version of this package; update it"):
         load(path)

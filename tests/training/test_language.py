@@ -155,3 +155,6 @@ def test_other_settings_or_another_text_are_refused_on_resuming(tmp_path: Path) 
         train_language_model(other, TRAIN, DEV, tmp_path, resume=True, console=quiet())
     with pytest.raises(TrainingError, match="another vocabulary"):
         train_language_model(recipe(), [*TRAIN, "xyz"], DEV, tmp_path, resume=True, console=quiet())
+    for dev in ([], DEV[1:]):
+        with pytest.raises(TrainingError, match="began with other texts to choose its best epoch by"):
+            train_language_model(recipe(), TRAIN, dev, tmp_path, resume=True, console=quiet())
