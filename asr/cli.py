@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from asr import compare_cli, inspect_cli, label_cli, lm_cli, options, runs, transcribe_cli, tune_cli
 from asr.console import flatten, note, progress, show
-from asr.errors import AsrError, ConfigError
+from asr.errors import AsrError, ConfigError, TextError
 from asr.options import register
 
 if TYPE_CHECKING:
@@ -236,8 +236,15 @@ def _evaluate(
     decoding: "DecodingOptions | None" = None,
     precision: options.Arithmetic = options.Arithmetic.FP32,
 ) -> "Evaluation":
+    from asr.text import check_coverage
     from asr.transcription import Recognizer, evaluate
 
     recognizer = Recognizer.load(model, device, decoding, precision.value)
     with progress("evaluating") as done:
-        return evaluate(recognizer, manifest, batch_seconds, done)
+        evaluation = evaluate(recognizer, manifest, batch_seconds, done)
+    scored = evaluation.rates.utterances
+    try:
+        check_coverage(recognizer.tokenizer, (each.reference for each in scored), [each.id for each in scored], True)
+    except TextError as error:
+        note(f"{manifest.path}: all these are counted as errors: {error}")
+    return evaluation

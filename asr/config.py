@@ -69,7 +69,8 @@ class TextConfig(Settings):
     replace: dict[str, str] = Field(default_factory=dict)
     """Literal replacements, made first and in the given order, e.g. {"&" = " and "}."""
     drop: str = ""
-    """Characters deleted without trace, e.g. combining marks that the corpus uses inconsistently."""
+    """Characters deleted without trace, e.g. combining marks that the corpus uses inconsistently; of composed
+    characters ("é") they are no part."""
 
 
 class TokenizerConfig(Settings):

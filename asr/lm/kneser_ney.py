@@ -108,7 +108,7 @@ def _discounts(name: str, order: int, counts: NDArray[np.int64], fallback: Seque
             return np.concatenate([[0.0], discounts])
         problem = f"the {order}-grams give {', '.join(f'{discount:.2f}' for discount in discounts)}"
     if fallback is None:
-        remedy = "give more text or a lower order, or allow fallback discounts"
+        remedy = "give more text or a lower order, or allow fallback discounts (--discount-fallback)"
         raise LanguageModelError(f"{name}: too little text, or made up, to estimate discounts: {problem}; {remedy}")
     return np.array([0.0, *fallback])
 

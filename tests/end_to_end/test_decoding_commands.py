@@ -235,7 +235,10 @@ def test_training_of_a_language_model_is_neither_lost_nor_repeated(trained, asr_
     status, output, errors = asr_command(*arguments)
     assert (status, output) == (1, "")
     assert "holds a training already" in errors
+    dev = ("--dev", trained.corpus / "dev.jsonl")
     status, _, errors = asr_command(*arguments, "--resume", "--set", "training.epochs=3")
+    assert (status, "began with other texts to choose its best epoch by" in errors) == (1, True)
+    status, _, errors = asr_command(*arguments, *dev, "--resume", "--set", "training.epochs=3")
     assert status == 0, errors
     assert len((rnn / "history.jsonl").read_text(encoding="utf-8").splitlines()) == 3
 

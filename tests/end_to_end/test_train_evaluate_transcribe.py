@@ -83,6 +83,18 @@ def test_evaluate_repeats_the_score(trained, asr_command, tmp_path: Path) -> Non
     assert sum(line["errors"] for line in lines) == round(first["wer"] * first["reference_words"])
 
 
+def test_what_the_model_cannot_write_is_told_where_it_is_counted(trained, asr_command, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in (trained.corpus / "test.jsonl").read_text(encoding="utf-8").splitlines()[:2]]
+    strange = tmp_path / "strange.jsonl"
+    for line, text in zip(lines, ("dad", "für dad"), strict=True):
+        line |= {"audio_filepath": str(trained.corpus / line["audio_filepath"]), "text": text, "id": text}
+    strange.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    status, _, errors = asr_command("evaluate", trained.run / "model", strange)
+    assert status == 0
+    assert f"{strange}: all these are counted as errors: transcripts: " in errors
+    assert "U+00FC 1x (first in für dad)" in errors
+
+
 def test_transcribe_writes_what_was_said_and_when(trained, asr_command, tmp_path: Path) -> None:
     spoken = speak(sentence(UNHEARD), UNHEARD)
     soundfile.write(tmp_path / "talk.flac", spoken.waveform, SAMPLE_RATE)
