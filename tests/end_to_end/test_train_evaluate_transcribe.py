@@ -92,7 +92,7 @@ def test_what_the_model_cannot_write_is_told_where_it_is_counted(trained, asr_co
     status, _, errors = asr_command("evaluate", trained.run / "model", strange)
     assert status == 0
     assert f"{strange}: all these are counted as errors: transcripts: " in errors
-    assert "U+00FC 1x (first in für dad)" in errors
+    assert "'ü' (U+00FC LATIN SMALL LETTER U WITH DIAERESIS) 1x (first in für dad)" in errors
 
 
 def test_transcribe_writes_what_was_said_and_when(trained, asr_command, tmp_path: Path) -> None:
