@@ -119,8 +119,10 @@ class _Reader:
 def _in_lower_case(raw: bytes) -> bytes:
     """A file that writes <unk> in capitals, as some programs do, in small letters."""
     mark = MARKS[UNKNOWN - 1]
+    if mark.upper() not in raw:  # found out far sooner than by an expression
+        return raw
     small, large = (re.compile(rb"(?<=[ \t])%s(?=\s)" % each) for each in (mark, mark.upper()))
-    return raw if large.search(raw) is None or small.search(raw) else large.sub(mark, raw)
+    return raw if small.search(raw) else large.sub(mark, raw)
 
 
 def read_arpa(path: Path | str) -> NgramModel:
