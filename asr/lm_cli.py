@@ -154,6 +154,8 @@ def _is_manifest(path: Path) -> bool:
     """Whether it is called one, or begins like one, as those do that other programs write to *.json."""
     if path.suffix == ".jsonl":
         return True
+    if not path.is_file():  # what is read from a pipe is gone
+        return False
     try:
         with path.open("rb") as file:
             return "audio_filepath" in json.loads(file.readline(1 << 16))

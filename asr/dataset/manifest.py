@@ -220,6 +220,11 @@ def is_text(value: Any) -> bool:
     return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
 
 
+def shown(path: Path) -> str:
+    """A name that can be written, whatever bytes it is made of."""
+    return str(path).encode(errors="backslashreplace").decode()
+
+
 def _is_path(value: Any) -> bool:
     return is_text(value) and value != "" and "\0" not in value
 
@@ -264,8 +269,9 @@ def _utterance(fields: dict[str, Any], folder: Path, number: int) -> Utterance:
 def _line(utterance: Utterance, folder: Path) -> str:
     line = json.dumps(_record(utterance, folder), ensure_ascii=False) + "\n"
     if not is_text(line):  # Python reads the bytes of a file's name that are not UTF-8 as lone surrogates
-        name = str(utterance.audio_filepath).encode(errors="backslashreplace").decode()
-        raise ManifestError(f"{name}: name, text, speaker or id is not Unicode; rename the recording, or correct them")
+        raise ManifestError(
+            f"{shown(utterance.audio_filepath)}: name, text, speaker or id is not Unicode; rename the recording, or correct them"
+        )
     return line
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from asr.audio.load import info
-from asr.dataset.manifest import Manifest, Utterance, is_text
+from asr.dataset.manifest import Manifest, Utterance, is_text, shown
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.phrases import Phrases, balance
 from asr.errors import AsrError, AudioError, ConfigError
@@ -61,8 +61,7 @@ def unlabelled(path: Path, speaker: str | None = None) -> Sequence[Utterance]:
         found: Sequence[Utterance] = Manifest(path)
     else:
         if not is_text(str(path.absolute())):
-            name = str(path).encode(errors="backslashreplace").decode()
-            raise AudioError(f"{name}: its name is not Unicode, which no manifest can hold; rename it")
+            raise AudioError(f"{shown(path)}: its name is not Unicode, which no manifest can hold; rename it")
         found = [Utterance(path.absolute(), info(path).duration, text="", id=path.stem)]
     return found if speaker is None else [replace(utterance, speaker=speaker) for utterance in found]
 

@@ -1,8 +1,10 @@
 """Beam search, language models and hotwords as a user meets them, on the language of tones."""
 
 import json
+import os
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,11 @@ def test_manifest_and_text_say_the_same(trained, asr_command, tmp_path: Path, lm
     manifest.write_text("\n".join(lines), encoding="utf-8")
     asr_command("lm", "train", manifest, "--order", 2, "--discount-fallback", "--out", tmp_path / "again")
     assert (tmp_path / "again/ngram.bin").read_bytes() == (lm / "ngram.bin").read_bytes()
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit((tmp_path / "pipe").write_bytes, text.read_bytes())
+        asr_command("lm", "train", tmp_path / "pipe", "--order", 2, "--discount-fallback", "--out", tmp_path / "piped")
+    assert (tmp_path / "piped/ngram.bin").read_bytes() == (lm / "ngram.bin").read_bytes()
     half = [tmp_path / "a.txt", tmp_path / "b.txt"]
     for path, part in zip(half, (lines[:80], lines[80:]), strict=True):
         path.write_text("".join(json.loads(line)["text"] + "\n" for line in part), encoding="utf-8")
