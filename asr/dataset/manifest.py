@@ -269,9 +269,8 @@ def _utterance(fields: dict[str, Any], folder: Path, number: int) -> Utterance:
 def _line(utterance: Utterance, folder: Path) -> str:
     line = json.dumps(_record(utterance, folder), ensure_ascii=False) + "\n"
     if not is_text(line):  # Python reads the bytes of a file's name that are not UTF-8 as lone surrogates
-        raise ManifestError(
-            f"{shown(utterance.audio_filepath)}: name, text, speaker or id is not Unicode; rename the recording, or correct them"
-        )
+        name = shown(utterance.audio_filepath)
+        raise ManifestError(f"{name}: name, text, speaker or id is not Unicode; rename the recording, or correct them")
     return line
 
 
