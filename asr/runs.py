@@ -48,7 +48,7 @@ def goes_on(run: Path, resume: bool, overwrite: bool) -> bool:
     """Whether to go on with the training in a folder. Clears the folder if asked to begin anew there.
 
     Raises:
-        ConfigError: the folder holds a training, and nothing was said of it.
+        ConfigError: the folder holds a training and nothing was said of it, or a model without what would go on.
     """
     traces = [path for name in TRACES if (path := run / name).exists()]
     if overwrite:
@@ -60,4 +60,9 @@ def goes_on(run: Path, resume: bool, overwrite: bool) -> bool:
             f"{run}: holds a training already; go on with it (--resume), replace it (--overwrite), "
             "or name another folder"
         )
-    return (run / "last.ckpt").exists()
+    begun = (run / "last.ckpt").exists()
+    if not begun and (run / "model").exists():
+        raise ConfigError(
+            f"{run}: holds a model, but no last.ckpt to go on from; replace it (--overwrite), or name another folder"
+        )
+    return begun

@@ -305,6 +305,9 @@ def test_training_is_neither_lost_nor_repeated(tmp_path: Path) -> None:
         runs.goes_on(tmp_path, resume=False, overwrite=False)
     assert runs.goes_on(tmp_path, resume=False, overwrite=True) is False
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"], "only what training wrote is removed"
+    (tmp_path / "model").mkdir()
+    with pytest.raises(asr.errors.ConfigError, match=r"holds a model, but no last\.ckpt to go on from"):
+        runs.goes_on(tmp_path, resume=True, overwrite=False)
 
 
 def test_a_recipe_stands_for_its_test_set(tmp_path: Path) -> None:
