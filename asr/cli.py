@@ -65,9 +65,9 @@ def check(
     manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST", help="JSON Lines files.")],
     recipe: options.Recipe = None,
 ) -> None:
-    """Verify manifests and the recordings they name."""
+    """Verify manifests and the recordings they name; of several, say what they have in common."""
     from asr import config
-    from asr.dataset.check import Subwords, check, render
+    from asr.dataset.check import CheckReport, Subwords, check, render, render_common
     from asr.text import Normalizer
 
     anything = {"data": {"train": "any"}}
@@ -76,11 +76,12 @@ def check(
     known = Subwords() if settings.tokenizer.kind == "bpe" else settings.tokenizer.characters or None
     features, subsampling = settings.features, settings.model.subsampling
     limits = (data.min_seconds, data.max_seconds) if recipe else (0.0, math.inf)
-    failed = False
+    failed, reports = False, list[CheckReport]()
     for path in manifests:
         try:
             with progress(f"checking {path}") as done:
                 report = check(path, normalizer, known, features, subsampling, limits, done)
+            reports.append(report)
             show(render(report))
             problems = report.problems
         except AsrError as error:
@@ -88,6 +89,8 @@ def check(
         for problem in problems:
             failed = True
             note(f"asr: {problem}")
+    if len(reports) > 1:
+        show(render_common(reports))
     if failed:
         raise typer.Exit(1)
 
@@ -110,6 +113,7 @@ def train(
     """Train a recogniser, and score it on the test set."""
     from asr.config import load_recipe
     from asr.dataset import Manifest
+    from asr.dataset.overlap import complaints
     from asr.evaluation import render, write_json
     from asr.training import load_initial, train
 
@@ -118,8 +122,13 @@ def train(
     data, run = settings.data, run or runs.folder(recipe)
     if verify and settings.stated is None:
         raise ConfigError(f"{recipe}: states no error rate to verify; add a table [stated] with wer = [LEAST, MOST]")
-    for name in filter(None, (*data.train, data.dev, data.test, *settings.augment.noise)):
-        Manifest(name)  # mistakes show before anything is begun or replaced
+    # mistakes show before anything is begun or replaced
+    for noise in settings.augment.noise:
+        Manifest(noise)
+    for complaint in complaints(
+        Manifest(*data.train), {name: Manifest(name) for name in (data.dev, data.test) if name}
+    ):
+        note(complaint)
     load_initial(settings)
     if (beginning := settings.training.initial_model) and Path(beginning).resolve().is_relative_to(run.resolve()):
         raise ConfigError(f"{beginning}: training in {run} would replace the model to begin with; give another --run")

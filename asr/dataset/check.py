@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import combinations, islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from asr.audio import info
 from asr.audio.files import SLACK_SECONDS
 from asr.config import FeatureConfig
 from asr.dataset.manifest import Utterance, read_lines
+from asr.dataset.overlap import Contents, Recordings, Stretch
 from asr.errors import AudioError, ManifestError
 from asr.text import Normalizer, Tokenizer, required_frames
 
@@ -37,8 +38,6 @@ class CheckReport:
     """In words; see `Normalizer.describe`."""
     utterances: int
     seconds: float
-    speakers: int
-    """Distinct ones, among the utterances that name theirs."""
     histogram: tuple[int, ...]
     """Utterances whose seconds lie in each interval of `HISTOGRAM_SECONDS`, lower edge included."""
     words: int
@@ -48,6 +47,8 @@ class CheckReport:
     """Count of each character, most frequent first."""
     outside: dict[str, int]
     """Those that the vocabulary cannot write."""
+    contents: Contents
+    """Recordings, speakers and texts."""
     left_out: dict[int, float]
     """Line and seconds of each utterance that training leaves out, for it is too short or too long: no problem."""
     problems: tuple[str, ...]
@@ -98,8 +99,8 @@ def check(
     path, features = Path(path), features or FeatureConfig()
     known, encode = _vocabulary(vocabulary)
     audio_seconds = functools.lru_cache(maxsize=1024)(_audio_seconds)
-    durations, problems, speakers, empty = list[float](), list[str](), set[str | None](), 0
-    characters, words, left_out = Counter[str](), Counter[str](), dict[int, float]()
+    durations, stretches, speakers, problems = list[float](), list[Stretch](), set[str](), list[str]()
+    texts, words, characters, left_out = Counter[str](), Counter[str](), Counter[str](), dict[int, float]()
     for count, utterance in enumerate(read_lines(path), start=1):
         progress(count)
         if isinstance(utterance, ManifestError):
@@ -108,27 +109,27 @@ def check(
         text = normalizer(utterance.text)
         durations.append(utterance.duration)
         left_out |= {} if limits[0] <= utterance.duration <= limits[1] else {utterance.line: utterance.duration}
-        speakers.add(utterance.speaker)
-        characters.update(text)
+        stretches.append(Stretch.of(utterance))
+        speakers.add(utterance.speaker or "")
+        texts[text] += 1
         words.update(text.split())
-        empty += not text
+        characters.update(text)
         found = [*_in_audio(utterance, audio_seconds(utterance.audio_filepath), features.sample_rate)]
         found += _in_text(text, known, encode, output_frames(utterance.duration, features, subsampling))
         problems += [f"{path}:{utterance.line}: {problem}" for problem in found]
-    if not durations and not problems:
-        problems.append(f"{path}: no utterances; write one a line")
+    problems += [] if durations or problems else [f"{path}: no utterances; write one a line"]
     return CheckReport(
         path=path,
         normalization=normalizer.describe(),
         utterances=len(durations),
         seconds=math.fsum(durations),
-        speakers=len(speakers - {None}),
         histogram=tuple(np.histogram(durations, HISTOGRAM_SECONDS)[0].tolist()),
         words=words.total(),
         distinct_words=len(words),
-        empty_texts=empty,
+        empty_texts=texts[""],
         characters=dict(characters.most_common()),
         outside={name: count for name, count in characters.most_common() if known is not None and name not in known},
+        contents=Contents(Recordings(stretches), frozenset(speakers - {""}), frozenset(texts.keys() - {""})),
         left_out=left_out,
         problems=tuple(problems),
     )
@@ -140,7 +141,8 @@ def render(report: CheckReport) -> Group:
     for name, value in (
         ("utterances", f"{report.utterances:,}"),
         ("hours", f"{report.seconds / 3600:.2f}"),
-        ("speakers", f"{report.speakers:,}" if report.speakers else "not named"),
+        ("recordings that come again", f"{report.contents.recordings.repeated():,}"),
+        ("speakers", f"{speakers:,}" if (speakers := len(report.contents.speakers)) else "not named"),
         ("words", f"{report.words:,} ({report.distinct_words:,} different)"),
         ("empty transcripts", f"{report.empty_texts:,}"),
         ("characters", " ".join(f"{_shown(name)} {count:,}" for name, count in report.characters.items())),
@@ -156,6 +158,20 @@ def render(report: CheckReport) -> Group:
         interval = f"{low:g} to {high:g}" if high < math.inf else f"{low:g} and more"
         lengths.add_row(interval, f"{count:,}", "█" * math.ceil(30 * count / most))
     return Group(summary, lengths)
+
+
+def render_common(reports: Sequence[CheckReport]) -> Table:
+    """What each two of several manifests have in common, the later one of them looked up in the earlier."""
+    table = Table("", "recordings", "speakers", "sentences", title="In common")
+    for first, second in combinations(reports, 2):
+        ours, others = first.contents, second.contents
+        table.add_row(
+            Text(f"{second.path} in {first.path}"),
+            f"{ours.recordings.common(others.recordings):,} of {second.utterances:,}",
+            f"{len(ours.speakers & others.speakers):,} of {len(others.speakers):,}",
+            f"{len(ours.texts & others.texts):,} of {len(others.texts):,}",
+        )
+    return table
 
 
 def _listed(left_out: dict[int, float]) -> str:

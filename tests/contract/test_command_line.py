@@ -320,6 +320,33 @@ def test_a_recipe_stands_for_its_test_set(tmp_path: Path) -> None:
         runs.scored(path)
 
 
+def test_check_says_what_manifests_share(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(32000), 16000)
+    parts = {"train": [(0.0, "one", "s"), (1.0, "two", "t")], "dev": [(1.5, "two", "u"), (0.0, "six", "s")]}
+    for name, utterances in parts.items():
+        (tmp_path / f"{name}.jsonl").write_text(
+            "".join(
+                json.dumps({"audio_filepath": "a.wav", "duration": 0.5, "offset": at, "text": text, "speaker": speaker})
+                + "\n"
+                for at, text, speaker in utterances
+            )
+        )
+    status, output, errors = invoke("check", tmp_path / "train.jsonl", tmp_path / "dev.jsonl")
+    assert (status, errors) == (0, "")
+    (row,) = (line for line in output.splitlines() if " in " in line and "dev.jsonl" in line)
+    assert re.findall(r"\d of \d", row) == ["1 of 2", "1 of 2", "1 of 2"]
+
+
+def test_training_says_before_it_begins_that_it_is_scored_on_what_it_learns(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)
+    (tmp_path / "m.jsonl").write_text('{"audio_filepath": "a.wav", "duration": 1.0, "text": "one"}\n')
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('[data]\ntrain = "m.jsonl"\ndev = "m.jsonl"\n')
+    status, _, errors = invoke("train", recipe, "--run", tmp_path / "run", "--from", tmp_path / "none")
+    assert status == 1
+    assert "m.jsonl: holds the audio of 1 training utterances" in errors
+
+
 def test_check_takes_what_the_recipe_says_of_tokens_and_lengths(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(32000), 16000)
     (tmp_path / "m.jsonl").write_text(
