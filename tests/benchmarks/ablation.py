@@ -34,6 +34,7 @@ MORE_SPEAKERS = 10
 WIDE = "augment.speeds=[0.85,0.9,0.95,1.0,1.05,1.1,1.15]"
 EQUALIZED = "features.equalization=speaker features.normalization=global"
 DEFAULT = f"{EQUALIZED} {WIDE} model.subsampling=3 model.dropout=0.3 objective.consistency=0.2"
+SELF_CONDITIONED = "model.intermediate_layers=[2] model.self_conditioned=true objective.intermediate_weight=0.5"
 
 ROWS = {
     "base": "",
@@ -44,8 +45,9 @@ ROWS = {
     "speeds, wide": WIDE,
     "recipe": DEFAULT,
     "recipe, twice as long": f"{DEFAULT} training.epochs=80",
+    "recipe, self-conditioned": f"{DEFAULT} {SELF_CONDITIONED}",
     "intermediate": "model.intermediate_layers=[2] objective.intermediate_weight=0.3",
-    "self-conditioned": ("model.intermediate_layers=[2] model.self_conditioned=true objective.intermediate_weight=0.5"),
+    "self-conditioned": SELF_CONDITIONED,
     "consistency, intermediate": (
         "objective.consistency=0.2 model.intermediate_layers=[2] objective.intermediate_weight=0.3"
     ),
