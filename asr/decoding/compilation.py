@@ -23,6 +23,12 @@ def borrowing(function: Function) -> Function:
     return cast(Function, numba.njit(**options)(function))
 
 
+def inlined(function: Function) -> Function:
+    """Compile a function that makes no arrays, into each of those that call it: a call costs more than it does."""
+    options: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "inline": "always"}
+    return cast(Function, numba.njit(**options)(function))
+
+
 def allocating(function: Function) -> Function:
     """Compile a function that may make arrays."""
     options: dict[str, Any] = {"cache": True, "nogil": True}

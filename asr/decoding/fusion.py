@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from asr.decoding.compilation import borrowing
-from asr.decoding.hotwords import Automaton, follow
+from asr.decoding.compilation import borrowing, inlined
+from asr.decoding.hotwords import SPACE, Automaton, follow
 from asr.decoding.lexicon import OUTSIDE, START, child
 from asr.lm.ngram import BEGIN, END, UNKNOWN, score
 
@@ -43,16 +43,14 @@ WORD_NODE = numpy.dtype(
 the state of the hotwords; `written` that of a model of characters after the prefix. Once asked for, `closing` is the
 factor of ending the word here, `closed` the state after."""
 
-SPELLING = numpy.dtype([("promise", "f8"), ("weight", "f8"), ("word", "i4"), ("empty", "?")], align=True)
+SPELLING = numpy.dtype([("promise", "f8"), ("weight", "f8"), ("word", "i4")], align=True)
 """Beside each node of the trie of words: the promise, lm_weight times the log-probability it stands for, and its
-exponential; its word for the language model (-1: none), and whether nothing but spaces has been spelled."""
+exponential; its word for the language model (-1: none). At `START` no character of the word has been written."""
 
-TOKEN = numpy.dtype(
-    [("gain", "f8"), ("reach", "f8"), ("first", "i4"), ("end", "i4"), ("opens", "?"), ("pauses", "?")], align=True
-)
+TOKEN = numpy.dtype([("gain", "f8"), ("reach", "f8"), ("first", "i4"), ("end", "i4"), ("opens", "?")], align=True)
 """Of a token: a bound on its factors; a bound on them times the weight of the spelling so far, for a token that ends
-words; where its characters are in `characters`, but for that space; whether it ends words, beginning with a space;
-whether it is nothing else."""
+words; where its characters are in `letters` and `characters`, spaces left out; whether it ends words, beginning with a
+space."""
 
 
 class Words(NamedTuple):
@@ -61,6 +59,8 @@ class Words(NamedTuple):
     nodes: Any
     """`WORD_NODE` for every node of the prefix tree."""
     tokens: Any
+    letters: Any
+    """The code points of all tokens, one after the other; what comes first stands for the space between words."""
     trie: Any
     spellings: Any
     closed: bool
@@ -74,20 +74,31 @@ class Words(NamedTuple):
     speller: Any
     """Likewise, of the n-gram model of characters."""
     characters: Any
-    """What that model calls the characters of all tokens, one after the other; the space between words comes first."""
+    """What that model calls the same characters."""
     lm_weight: float
     word_bonus: float
     character_bonus: float
     unknown_score: float
 
 
-@borrowing
+@inlined
 def _spell(words: Words, spelling: int, token: int) -> int:
     """The node of the trie after a token."""
-    if not words.tokens[token].opens:
-        return child(words.trie, spelling, token)
-    found = child(words.trie, START, token)
-    return START if found == OUTSIDE and words.tokens[token].pauses else found
+    kind = words.tokens[token]
+    node = START if kind.opens else spelling
+    for place in range(kind.first, kind.end):
+        node = child(words.trie, node, words.letters[place])
+    return node
+
+
+@inlined
+def _listen(automaton: Automaton, state: int, letters: Any, kind: Any, empty: bool) -> int:
+    """The state of the hotwords after a token of that kind; `empty` as in `_write`."""
+    if kind.opens and not empty:
+        state = follow(automaton, state, SPACE)
+    for place in range(kind.first, kind.end):
+        state = follow(automaton, state, letters[place])
+    return state
 
 
 @borrowing
@@ -112,7 +123,7 @@ def _close(words: Words, prefix: int) -> float:
     if here.closing == UNASKED:
         spelling = words.spellings[here.spelling]
         here.closed = here.context
-        if spelling.empty:
+        if here.spelling == START:
             here.closing = 1.0 / spelling.weight
         elif words.closed and spelling.word < 0:
             here.closing = 0.0
@@ -147,21 +158,21 @@ def _step(words: Words, above: int, token: int) -> tuple[float, int, int, int]:
     """The factor of a token after a prefix, the nodes it leads to in the tries of words and hotwords, and `written`."""
     here = words.nodes[above]
     kind = words.tokens[token]
-    before = words.spellings[here.spelling]
-    spelling = _spell(words, here.spelling, token)
-    after = words.spellings[spelling]
-    hotword = here.hotword
-    if (words.closed and spelling == OUTSIDE) or (kind.pauses and before.empty and spelling == here.spelling):
-        return (0.0 if spelling == OUTSIDE else 1.0), spelling, hotword, here.written
+    empty, spelling, hotword = here.spelling == START, _spell(words, here.spelling, token), here.hotword
+    if words.closed and spelling == OUTSIDE:
+        return 0.0, spelling, hotword, here.written
+    if empty and spelling == START:  # one more space
+        return 1.0, spelling, hotword, here.written
+    before, after = words.spellings[here.spelling], words.spellings[spelling]
     factor = after.weight * (_close(words, above) if kind.opens else 1.0 / before.weight)
     if words.listening and factor > 0.0:
         states = words.hotwords.states
-        hotword = follow(words.hotwords, here.hotword, token, kind.opens, kind.pauses)
-        earned = states[here.hotword].boost if kind.opens and not before.empty else 0.0
+        hotword = _listen(words.hotwords, here.hotword, words.letters, kind, empty)
+        earned = states[here.hotword].boost if kind.opens and not empty else 0.0
         change = earned + states[hotword].credit - states[here.hotword].credit
         if change != 0.0:
             factor *= numpy.exp(change)
-    log_prob, count, written = _write(words, here.written, before.empty, token)
+    log_prob, count, written = _write(words, here.written, empty, token)
     if count:
         factor *= numpy.exp(words.lm_weight * log_prob + words.character_bonus * count)
     return factor, spelling, hotword, written
@@ -176,12 +187,12 @@ def weigh(words: Words, above: int, spelling: int, token: int, score: float, flo
     """
     kind, here = words.tokens[token], words.spellings[spelling]
     if kind.opens:
-        if words.closed and here.word < 0 and not here.empty:
+        if words.closed and here.word < 0 and spelling != START:
             return 0.0
         if score * kind.reach <= floor * here.weight:
             return 0.0
     elif not words.listening and len(words.speller[0]) == 0:
-        after = child(words.trie, spelling, token)
+        after = _spell(words, spelling, token)
         if words.closed and after == OUTSIDE:
             return 0.0
         return float(score * words.spellings[after].weight / here.weight)
@@ -207,7 +218,7 @@ def finish(words: Words, prefix: int) -> float:
     factor *= numpy.exp(words.lm_weight * ends)
     if words.listening:
         state = words.hotwords.states[here.hotword]
-        earned = 0.0 if words.spellings[here.spelling].empty else state.boost
+        earned = 0.0 if here.spelling == START else state.boost
         factor *= numpy.exp(earned - state.credit)
     return float(factor)
 
@@ -219,8 +230,7 @@ def account(words: Words, tokens: Any) -> tuple[float, float]:
     context, written, spelling, hotword = BEGIN, BEGIN, START, START
     for position in range(len(tokens) + 1):
         token = tokens[position] if position < len(tokens) else -1
-        opens = token < 0 or words.tokens[token].opens
-        empty = words.spellings[spelling].empty
+        opens, empty = token < 0 or words.tokens[token].opens, spelling == START
         if opens and not empty:
             value, context = _score(words, context, spelling)
             log_prob += value
@@ -234,9 +244,7 @@ def account(words: Words, tokens: Any) -> tuple[float, float]:
         value, count, written = _write(words, written, empty, token)
         log_prob += value
         extras += words.character_bonus * count
-        after = _spell(words, spelling, token)
-        pauses = words.tokens[token].pauses
-        if words.listening and not (pauses and empty and after == spelling):
-            hotword = follow(words.hotwords, hotword, token, opens, pauses)
-        spelling = after
+        if words.listening:
+            hotword = _listen(words.hotwords, hotword, words.letters, words.tokens[token], empty)
+        spelling = _spell(words, spelling, token)
     return log_prob + _ask(words.model, context, END)[0] + _ask(words.speller, written, END)[0], extras

@@ -1,7 +1,7 @@
 """Words and phrases to listen for, each with a boost: what is added to the score of a text for every time it holds one.
 
 Whole words count, never parts of words: the boost of "new york" is earned in "in new york" and not in "new yorker".
-While a phrase is being spelled, the search is credited with the share of the boost that the tokens so far make up, so
+While a phrase is being spelled, the search is credited with the share of the boost that its characters so far make, so
 that it survives until it is complete; what is not completed is withdrawn. The credit depends on the text alone, so no
 text ends with more or less than the boosts of the phrases that stand in it.
 
@@ -10,14 +10,14 @@ the longest phrase begun later; here, to one begun at a later word.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy
 
 from asr.decoding.compilation import borrowing
-from asr.decoding.lexicon import OUTSIDE, START, build_trie, child, spell
+from asr.decoding.lexicon import OUTSIDE, START, build_trie, child, writable
 from asr.errors import ConfigError
 from asr.text.tokenizer import Tokenizer
 
@@ -25,8 +25,9 @@ HIGHEST_BOOST = 100.0
 """In nats, either way; e ** 10 already makes a word twenty thousand times as likely."""
 
 STATE = numpy.dtype([("fallback", "i4"), ("credit", "f8"), ("boost", "f8")], align=True)
-"""Beside each trie node: the node to go on from where no token leads on, what the phrases begun are credited with, and
-what is earned for good if the word ends here."""
+"""Beside each trie node: the node to go on from where no character leads on, what the phrases begun are credited with,
+and what is earned for good if the word ends here."""
+SPACE = ord(" ")
 
 
 class Automaton(NamedTuple):
@@ -80,7 +81,7 @@ def read_hotwords(path: Path | str) -> dict[str, float]:
 
 
 def build_automaton(hotwords: Mapping[str, float], tokenizer: Tokenizer) -> Automaton:
-    """The automaton that finds these phrases in the tokens of a text, each spelled as the tokenizer encodes it.
+    """The automaton that finds these phrases in a text, character by character, one space between words.
 
     Raises:
         TextError: a phrase cannot be written in the tokens.
@@ -92,60 +93,48 @@ def build_automaton(hotwords: Mapping[str, float], tokenizer: Tokenizer) -> Auto
             raise ConfigError(
                 f"hotword {phrase!r}: boost {boost} must lie between -{HIGHEST_BOOST:g} and {HIGHEST_BOOST:g}"
             )
-    spelled = spell(hotwords, tokenizer, "hotwords")
-    trie = build_trie(list(spelled.values()))
+    trie = build_trie(writable(hotwords, tokenizer, "hotwords"))
     states = numpy.zeros(len(trie), STATE)
-    _set_credits(trie, states, list(spelled.values()), list(hotwords.values()))
-    opens = [surface.startswith(" ") for surface in tokenizer.tokens]
-    pauses = [opening and not surface.strip() for opening, surface in zip(opens, tokenizer.tokens, strict=True)]
+    _set_credits(trie, states, hotwords)
     for node in range(2, len(trie) - 1):  # parents come first, and fallbacks are shorter than what falls back
-        _set_fallback(trie, states, node, opens, pauses)
+        _set_fallback(trie, states, node)
     return Automaton(trie, states)
 
 
-def _set_credits(trie: Any, states: Any, sequences: Iterable[tuple[int, ...]], boosts: Iterable[float]) -> None:
+def _set_credits(trie: Any, states: Any, hotwords: Mapping[str, float]) -> None:
     """Credit every node with the best share of a boost, and the last node of a phrase with the boost itself."""
     states["credit"][2:-1] = -math.inf
-    for sequence, boost in zip(sequences, boosts, strict=True):
+    for phrase, boost in hotwords.items():
         node = START
-        for said, token in enumerate(sequence, start=1):
-            node = child(trie, node, token)
-            states["credit"][node] = max(states["credit"][node], boost * said / len(sequence))
+        for said, character in enumerate(phrase, start=1):
+            node = child(trie, node, ord(character))
+            states["credit"][node] = max(states["credit"][node], boost * said / len(phrase))
         states["boost"][node] = boost
 
 
-@borrowing
-def _begin(trie: Any, token: int, pauses: bool) -> int:
-    """The state after the first token of a word, or the space before it."""
-    found = child(trie, START, token)
-    return START if found == OUTSIDE and pauses else found
-
-
-def _set_fallback(trie: Any, states: Any, node: int, opens: list[bool], pauses: list[bool]) -> None:
+def _set_fallback(trie: Any, states: Any, node: int) -> None:
     """Where to go on from a node: as from its longest ending that begins a phrase at the start of a word."""
-    above, token = int(trie[node]["parent"]), int(trie[node]["token"])
+    above, character = int(trie[node]["parent"]), int(trie[node]["character"])
     if above == START:
         back = OUTSIDE
     else:
         back = int(states[above]["fallback"])
-        while (found := child(trie, back, token)) == OUTSIDE and back not in (OUTSIDE, START):
+        while (found := child(trie, back, character)) == OUTSIDE and back not in (OUTSIDE, START):
             back = int(states[back]["fallback"])
         back = found
-    if back == OUTSIDE and opens[token] and above != START:
-        back = _begin(trie, token, pauses[token])
+    if back == OUTSIDE and character == SPACE:
+        back = START
     states["fallback"][node] = back
     states["credit"][node] = max(states["credit"][node], states["credit"][back])
     states["boost"][node] += states[back]["boost"]
 
 
 @borrowing
-def follow(automaton: Automaton, state: int, token: int, opens: bool, pauses: bool) -> int:
-    """The state after a token; `opens` and `pauses` tell whether it begins with a space, and is nothing else."""
+def follow(automaton: Automaton, state: int, character: int) -> int:
+    """The state after a character, which is a space only between words."""
     trie, states = automaton.trie, automaton.states
-    found = child(trie, state, token)
+    found = child(trie, state, character)
     while found == OUTSIDE and state != OUTSIDE and state != START:
         state = states[state].fallback
-        found = child(trie, state, token)
-    if found == OUTSIDE and opens:
-        found = _begin(trie, token, pauses)
-    return found
+        found = child(trie, state, character)
+    return START if found == OUTSIDE and character == SPACE else found

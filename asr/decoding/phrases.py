@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from asr.decoding.hypothesis import Hypothesis
-from asr.decoding.lexicon import spell
+from asr.decoding.lexicon import writable
 from asr.decoding.words import timed
 from asr.errors import TextError
 from asr.model.ctc import ctc_losses
@@ -42,7 +42,7 @@ class Phrases:
         nbest: int = 1,
         temperature: float = 1.0,
     ) -> None:
-        self._spelled = list(spell(phrases, tokenizer, "phrases").items())
+        self._spelled = [(each, tuple(tokenizer.encode(each))) for each in writable(phrases, tokenizer, "phrases")]
         if not self._spelled:
             raise TextError("phrases: there are none; name at least one")
         self._tokenizer = tokenizer

@@ -9,7 +9,7 @@ import numpy
 from asr.decoding.compilation import borrowing
 from asr.decoding.fusion import LOWEST_PROMISE, SPELLING, TOKEN, UNASKED, WORD_NODE, Words
 from asr.decoding.hotwords import build_automaton
-from asr.decoding.lexicon import OUTSIDE, START, build_trie, spell
+from asr.decoding.lexicon import OUTSIDE, START, build_trie, writable
 from asr.errors import TextError
 from asr.lm.ngram import BEGIN, END, ROOT, UNKNOWN, score
 from asr.lm.trie import LEAF, NODE
@@ -42,18 +42,17 @@ def build_words(
     model = lm if speller is None else None
     named = [word for phrase in hotwords or () for word in phrase.split()]
     if lexicon is not None:
-        spelled = spell([*lexicon, *named], tokenizer)
-        if phrase := next((word for word in spelled if " " in word), None):
+        words = writable([*lexicon, *named], tokenizer)
+        if phrase := next((word for word in words if " " in word), None):
             raise TextError(f"lexicon: {phrase!r} is not one word; give its words one by one")
     elif model is not None:
         known = itertools.islice(model.vocabulary, END, None)  # without <unk>, <s> and </s>
-        spelled = spell([*(word for word in known if not tokenizer.uncovered(word)), *named], tokenizer, "hotwords")
+        words = writable([*(word for word in known if not tokenizer.uncovered(word)), *named], tokenizer, "hotwords")
     else:
-        spelled = {}
-    trie = build_trie(list(spelled.values()))
-    tokens = _tokens(tokenizer)
-    characters = _characters(tokens, tokenizer, speller)
-    spellings = _spellings(trie, list(spelled), tokens["pauses"], model, lm_weight, unknown_score)
+        words = []
+    trie = build_trie(words)
+    tokens, letters, characters = _tokens(tokenizer, speller)
+    spellings = _spellings(trie, words, model, lm_weight, unknown_score)
     automaton = build_automaton(hotwords or {}, tokenizer)
     closed = lexicon is not None
     word_bonus, character_bonus = word_bonus if lm else 0.0, character_bonus if speller else 0.0
@@ -61,6 +60,7 @@ def build_words(
     return Words(
         nodes=numpy.zeros(0, WORD_NODE),
         tokens=tokens,
+        letters=letters,
         trie=trie,
         spellings=spellings,
         closed=closed,
@@ -96,28 +96,21 @@ def _nothing(kind: Any) -> Any:
     return array
 
 
-def _tokens(tokenizer: Tokenizer) -> Any:
+def _tokens(tokenizer: Tokenizer, speller: Any) -> tuple[Any, Any, Any]:
+    """The tokens without what `_bound` fills in, and their characters: as code points, and as the speller's ids."""
     tokens = numpy.zeros(tokenizer.size, TOKEN)
     tokens["opens"] = [surface.startswith(" ") for surface in tokenizer.tokens]
-    tokens["pauses"] = [surface.isspace() for surface in tokenizer.tokens]
-    return tokens
-
-
-def _characters(tokens: Any, tokenizer: Tokenizer, speller: Any) -> Any:
-    """The characters of all tokens, as ids of the speller; fills in where among them those of each token are."""
     written = [units(surface, "character") for surface in tokenizer.tokens]
     tokens["end"] = 1 + numpy.cumsum([len(each) for each in written])
     tokens["first"][0], tokens["first"][1:] = 1, tokens["end"][:-1]
-    characters = [] if speller is None else [SPACE, *itertools.chain.from_iterable(written)]
-    return numpy.array([speller.vocabulary.id(character) for character in characters], dtype=numpy.int32)
+    characters = [SPACE, *itertools.chain.from_iterable(written)]
+    known = [] if speller is None else [speller.vocabulary.id(character) for character in characters]
+    return tokens, numpy.array([*map(ord, characters)], numpy.int32), numpy.array(known, numpy.int32)
 
 
-def _spellings(trie: Any, words: list[str], pauses: Any, lm: Any, lm_weight: float, unknown_score: float) -> Any:
+def _spellings(trie: Any, words: list[str], lm: Any, lm_weight: float, unknown_score: float) -> Any:
     """Beside each node of the trie: its word, and the promise of the best word below it."""
     spellings = numpy.zeros(len(trie), SPELLING)
-    spellings["empty"][START] = True
-    for node in numpy.flatnonzero(pauses[trie["token"]]):  # parents come first
-        spellings["empty"][node] = spellings["empty"][trie["parent"][node]]
     ends = trie["item"] >= 0
     spellings["word"] = trie["item"]
     if lm is None:
@@ -155,7 +148,9 @@ def _bound(
     growth = float((credit[2:-1] - credit[parents[2:-1]]).max(initial=0.0))
     earned = float(automaton.states["boost"].max(initial=0.0)) + float(credit.max(initial=0.0))
     tokens["reach"] = numpy.exp(max(0.0, word_bonus) + highest + earned)
-    tokens["gain"] = numpy.where(tokens["opens"], tokens["reach"] * numpy.exp(-lowest), numpy.exp(outside + growth))
-    written = numpy.exp(max(0.0, character_bonus) * (1 + tokens["end"] - tokens["first"]))  # a space may come before
+    count = tokens["end"] - tokens["first"]
+    within = numpy.exp(outside + growth * count)
+    tokens["gain"] = numpy.where(tokens["opens"], tokens["reach"] * numpy.exp(-lowest), within)
+    written = numpy.exp(max(0.0, character_bonus) * (1 + count))  # a space may come before
     tokens["reach"] *= written
     tokens["gain"] *= written

@@ -110,7 +110,7 @@ class BpeTokenizer:
     """
 
     def __init__(self, model: bytes) -> None:
-        remedy = "make it with `asr tokenizer`"
+        remedy = 'take one that a training with tokenizer.kind = "bpe" has made'
         processor = sentencepiece.SentencePieceProcessor()
         try:
             if not (model and processor.load_from_serialized_proto(model)):
