@@ -54,8 +54,8 @@ class BeamSearch:
 
     A text is scored by the natural logarithm of the sum over its alignments, plus lm_weight * ln P_LM(words, end of
     sentence) + word_bonus * words, plus the boosts of the hotwords in it. Words are what spaces separate. A language
-    model of characters is asked for characters instead, and adds character_bonus for each. With subwords, each way to cut a
-    text into tokens is scored by itself; its words are the same.
+    model of characters is asked for characters instead, and adds character_bonus for each. With subwords, each way
+    to cut a text into tokens is scored by itself; its words are the same.
 
     Args:
         tokenizer: the one the log-probabilities belong to.
