@@ -1,5 +1,6 @@
 """What manifests have in common: what was trained on says nothing when it is scored."""
 
+import os
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -24,7 +25,7 @@ class Stretch(NamedTuple):
     def of(cls, utterance: Utterance) -> Self:
         """That of an utterance."""
         begin = utterance.offset
-        return cls(str(utterance.audio_filepath.resolve()), begin, begin + utterance.duration)
+        return cls(os.path.normpath(utterance.audio_filepath), begin, begin + utterance.duration)
 
     @property
     def margin(self) -> float:
