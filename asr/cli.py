@@ -122,12 +122,11 @@ def train(
     data, run = settings.data, run or runs.folder(recipe)
     if verify and settings.stated is None:
         raise ConfigError(f"{recipe}: states no error rate to verify; add a table [stated] with wer = [LEAST, MOST]")
-    # mistakes show before anything is begun or replaced
+    # Mistakes show before anything is begun or replaced.
     for noise in settings.augment.noise:
         Manifest(noise)
-    for complaint in complaints(
-        Manifest(*data.train), {name: Manifest(name) for name in (data.dev, data.test) if name}
-    ):
+    scored = {name: Manifest(name) for name in (data.dev, data.test) if name}
+    for complaint in complaints(Manifest(*data.train), scored):
         note(complaint)
     load_initial(settings)
     if (beginning := settings.training.initial_model) and Path(beginning).resolve().is_relative_to(run.resolve()):
