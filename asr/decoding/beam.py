@@ -123,8 +123,7 @@ class BeamSearch:
             log_probs: natural logs, normalised, shape (frames, tokens); -inf is allowed, and no frames are.
 
         Returns:
-            At least one and at most `nbest` hypotheses, no two of one text, best first. Of the ways to cut a text into
-            tokens, and to put spaces around it, the best one counts. `score` is the fused score, `acoustic_score` the
+            At least one and at most `nbest` hypotheses, best first. `score` is the fused score, `acoustic_score` the
             log-probability of the tokens over all alignments, `lm_score` the language model's log-probability, not
             weighted (0 without one); `words` is empty.
 
@@ -177,14 +176,8 @@ class BeamSearch:
         """What has been heard so far, as in a call; `state` stays as it is and may hear more."""
         probabilities, peaks = _probabilities(state.heard, self._tokenizer.size)
         words = None if self._words is None else self._words._replace(nodes=state.nodes)
-        most = self._nbest
-        while True:
-            found, texts = nbest(state.tables, words, probabilities, peaks, most), dict[str, Hypothesis]()
-            for hypothesis in sorted(map(self._hypothesis, found), key=lambda hypothesis: -hypothesis.score):
-                texts.setdefault(hypothesis.text, hypothesis)
-            if len(texts) >= self._nbest or len(found) < most:
-                return list(texts.values())[: self._nbest]
-            most *= 4  # some are the same text in other tokens
+        found = nbest(state.tables, words, probabilities, peaks, self._nbest)
+        return sorted(map(self._hypothesis, found), key=lambda hypothesis: -hypothesis.score)[: self._nbest]
 
     def _decode(self, log_probs: Any) -> list[Hypothesis]:
         return self.finish(self._advance(self.start(), log_probs))
