@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from asr.dataset.manifest import Utterance
 from asr.dataset.overlap import MARGIN_SECONDS, Recordings, Stretch, complaints
 
-TIMES = st.integers(0, 40).map(lambda tenths: tenths / 4)  # overlaps are none, or longer than the margin
+TIMES = st.integers(0, 40).map(lambda quarters: quarters / 4)  # overlaps are none, or longer than the margin
 STRETCHES = st.lists(
     st.builds(lambda path, begin, length: Stretch(path, begin, begin + length), st.sampled_from("ab"), TIMES, TIMES)
     .filter(lambda each: each.end > each.begin),
