@@ -19,20 +19,21 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def borrowing(function: Function) -> Function:
     """Compile a function that makes no arrays."""
-    options: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False}
-    return cast(Function, numba.njit(**options)(function))
+    return _compiled(function, _nrt=False)
 
 
 def inlined(function: Function) -> Function:
     """Compile a function that makes no arrays, into each of those that call it: a call costs more than it does."""
-    options: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "inline": "always"}
-    return cast(Function, numba.njit(**options)(function))
+    return _compiled(function, _nrt=False, inline="always")
 
 
 def allocating(function: Function) -> Function:
     """Compile a function that may make arrays."""
-    options: dict[str, Any] = {"cache": True, "nogil": True}
-    return cast(Function, numba.njit(**options)(function))
+    return _compiled(function)
+
+
+def _compiled(function: Function, **options: Any) -> Function:
+    return cast(Function, numba.njit(cache=True, nogil=True, **options)(function))
 
 
 def on_compilation(tell: Callable[[str], None]) -> None:

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from asr.decoding.compilation import borrowing, inlined
-from asr.decoding.hotwords import SPACE, Automaton, follow
+from asr.decoding.hotwords import Automaton, follow
 from asr.decoding.lexicon import OUTSIDE, START, child
 from asr.lm.ngram import BEGIN, END, UNKNOWN, score
 
@@ -60,7 +60,7 @@ class Words(NamedTuple):
     """`WORD_NODE` for every node of the prefix tree."""
     tokens: Any
     letters: Any
-    """The code points of all tokens, one after the other; what comes first stands for the space between words."""
+    """The code points of all tokens, one after the other; the space between words comes first."""
     trie: Any
     spellings: Any
     closed: bool
@@ -95,7 +95,7 @@ def _spell(words: Words, spelling: int, token: int) -> int:
 def _listen(automaton: Automaton, state: int, letters: Any, kind: Any, empty: bool) -> int:
     """The state of the hotwords after a token of that kind; `empty` as in `_write`."""
     if kind.opens and not empty:
-        state = follow(automaton, state, SPACE)
+        state = follow(automaton, state, letters[0])
     for place in range(kind.first, kind.end):
         state = follow(automaton, state, letters[place])
     return state

@@ -103,9 +103,9 @@ def _tokens(tokenizer: Tokenizer, speller: Any) -> tuple[Any, Any, Any]:
     written = [units(surface, "character") for surface in tokenizer.tokens]
     tokens["end"] = 1 + numpy.cumsum([len(each) for each in written])
     tokens["first"][0], tokens["first"][1:] = 1, tokens["end"][:-1]
-    characters = [SPACE, *itertools.chain.from_iterable(written)]
-    known = [] if speller is None else [speller.vocabulary.id(character) for character in characters]
-    return tokens, numpy.array([*map(ord, characters)], numpy.int32), numpy.array(known, numpy.int32)
+    characters = [*itertools.chain.from_iterable(written)]
+    known = [] if speller is None else [speller.vocabulary.id(character) for character in (SPACE, *characters)]
+    return tokens, numpy.array([*map(ord, (" ", *characters))], numpy.int32), numpy.array(known, numpy.int32)
 
 
 def _spellings(trie: Any, words: list[str], lm: Any, lm_weight: float, unknown_score: float) -> Any:
