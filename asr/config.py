@@ -199,7 +199,8 @@ class TrainingConfig(OptimizationConfig):
     """Optimisation of a recogniser, and how its audio is read."""
 
     initial_model: str | None = None
-    """A model bundle to begin with: its weights, vocabulary, and what it knows of features, which are to be alike."""
+    """A model bundle to begin with: its weights, its vocabulary, to which characters are added that transcripts have
+    beside it, and what it knows of features, which are to be alike."""
     batch_seconds: Positive = 60.0
     """Seconds of audio in a batch, padding included."""
     workers: Count | None = None

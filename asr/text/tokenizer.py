@@ -150,8 +150,7 @@ class BpeTokenizer:
 def build_tokenizer(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
     """Make the vocabulary for normalised transcripts; the same transcripts in the same order give the same one.
 
-    Characters are sorted by code point unless the settings give them. Nothing here checks the transcripts against
-    given characters: see `check_coverage`.
+    Characters are sorted by code point, unless the settings give them; `check_coverage` tells if those are all.
 
     Raises:
         TextError: no text, or a BPE vocabulary larger or smaller than the text allows.
@@ -231,8 +230,9 @@ def check_coverage(
             f"{_name(character)} {count}x" + (f" (first in {first[character]})" if ids is not None else "")
             for character, count in counts.most_common()
         )
-        how = "train a new model" if learned else "add them to tokenizer.characters"
-        raise TextError(f"transcripts: {len(counts)} characters outside the vocabulary: {found}; {how}, {_REMEDY}")
+        setting = "" if isinstance(vocabulary, BpeTokenizer) else "add them to tokenizer.characters, "
+        how = "train on, with transcripts that have them, " if learned else setting
+        raise TextError(f"transcripts: {len(counts)} characters outside the vocabulary: {found}; {how}{_REMEDY}")
 
 
 _REMEDY = "map them with text.replace (made before the case is changed), or delete them with text.drop"

@@ -17,7 +17,7 @@ from asr.errors import ManifestError, TextError, TrainingError
 from asr.model import Bundle
 from asr.text import Normalizer, Tokenizer, build_tokenizer, check_coverage
 from asr.text.tokenizer import required_frames
-from asr.training.initial import load_initial
+from asr.training.initial import extend_tokenizer, load_initial
 from asr.training.task import Reading
 
 PAD_SECONDS = 0.25
@@ -87,7 +87,10 @@ class Inputs:
         train = f"train {len(self.train)} utterances, {_hours(self.train.manifest):.2f} h"
         lines = [f"{train}{dev}; {self.tokenizer.size} tokens"]
         if self.initial is not None:
-            lines.append(f"begins with {self.recipe.training.initial_model}")
+            new = sorted(set(self.tokenizer.tokens).difference(self.initial.tokenizer.tokens))
+            named = f"{', '.join(map(repr, new[:10]))}{' ...' if len(new) > 10 else ''}"
+            which = f", which has yet to learn {len(new)} tokens: {named}" if new else ""
+            lines.append(f"begins with {self.recipe.training.initial_model}{which}")
         if self.left_out:
             limits = f"{data.min_seconds:g}..{data.max_seconds:g} s"
             lines.append(
@@ -133,8 +136,11 @@ def prepare_inputs(recipe: Recipe) -> Inputs:
     normalizer = Normalizer(recipe.text)
     ids, texts = zip(*((utterance.id, normalizer(utterance.text)) for utterance in manifest), strict=True)
     initial = load_initial(recipe)
-    tokenizer = build_tokenizer(recipe.tokenizer, texts) if initial is None else initial.tokenizer
-    check_coverage(tokenizer, texts, ids, learned=initial is not None)
+    if initial is None:
+        tokenizer = build_tokenizer(recipe.tokenizer, texts)
+    else:
+        tokenizer = extend_tokenizer(recipe, initial.tokenizer, texts)
+    check_coverage(tokenizer, texts, ids)
     if recipe.augment.concatenation_share and " " not in tokenizer.characters:
         raise TextError(
             "augment.concatenation_share: a space stands between joined transcripts, and the vocabulary has none; "
@@ -191,8 +197,7 @@ def _prepare_dev(recipe: Recipe, path: str, tokenizer: Tokenizer, typical: Tenso
     texts = [normalizer(utterance.text) for utterance in manifest]
     if not any(texts):
         raise ManifestError(f"{manifest.path}: no words to score in any transcript; name another data.dev, or none")
-    learned = recipe.training.initial_model is not None
-    check_coverage(tokenizer, texts, (utterance.id for utterance in manifest), learned)
+    check_coverage(tokenizer, texts, (utterance.id for utterance in manifest))
     rate = recipe.features.sample_rate
     return SpeechDataset(
         manifest,

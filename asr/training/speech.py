@@ -16,6 +16,7 @@ from asr.config import Recipe, TrainingConfig
 from asr.dataset import Batch
 from asr.model import Bundle, Model, save_bundle
 from asr.training.card import model_card, provenance
+from asr.training.initial import hand_over
 from asr.training.inputs import Inputs, prepare_inputs
 from asr.training.objective import Objective, objective, spec_augment
 from asr.training.task import DevScore, Measure, Reading
@@ -110,7 +111,7 @@ class SpeechTask:
         recipe = self.recipe
         model = Model(recipe.features, recipe.model, self.inputs.tokenizer.size)
         if self.inputs.initial is not None:
-            model.load_state_dict(self.inputs.initial.model.state_dict())  # what it knows of features too
+            hand_over(self.inputs.initial, model, self.inputs.tokenizer.tokens)  # what it knows of features too
             return model
         if self.inputs.train.voices is not None:
             model.features.typical_voice.copy_(self.inputs.train.voices.typical)

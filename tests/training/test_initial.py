@@ -108,11 +108,74 @@ def test_layers_that_feed_back_are_those_of_the_model(recipe, trained):
         SpeechTask(begins(fed_back, trained(fed_back), model={"intermediate_layers": (2,)}))
 
 
-def test_letters_that_it_cannot_write_are_named(recipe, trained, corpus, tmp_path):
-    (first, *_) = Manifest(corpus / "train.jsonl")
-    write_manifest(tmp_path / "other.jsonl", [replace(first, text="xyz")])
-    with pytest.raises(TextError, match=r"'x' \(U\+0078.*; train a new model, map them.*text.drop$"):
-        SpeechTask(begins(recipe, trained(recipe), data={"train": str(tmp_path / "other.jsonl")}))
+def foreign(corpus, folder):
+    """A manifest of the same tones, of which two are written as letters that no model of them has."""
+    said = [
+        replace(each, text=each.text.replace("b", "ä").replace("d", "ö")) for each in Manifest(corpus / "train.jsonl")
+    ]
+    write_manifest(folder / "foreign.jsonl", said)
+    return str(folder / "foreign.jsonl")
+
+
+SELF_CONDITIONED = {"layers": 2, "intermediate_layers": (1,), "self_conditioned": True}
+
+
+@pytest.mark.parametrize("layers", [{}, SELF_CONDITIONED])
+def test_what_it_knows_of_a_letter_goes_with_the_letter(recipe, trained, corpus, tmp_path, layers):
+    recipe = change(recipe, model=layers, objective={"intermediate_weight": 0.3 if layers else 0.0})
+    model = trained(recipe)
+    task = SpeechTask(begins(recipe, model, data={"train": foreign(corpus, tmp_path), "dev": None}))
+    assert task.inputs.tokenizer.tokens == ("", "a", "b", "c", "d", "ä", "ö")
+    assert f"begins with {model}, which has yet to learn 2 tokens: 'ä', 'ö'" in task.notes()
+    characters = {"characters": "öcäa"}  # of another order, and fewer of those it has
+    task = SpeechTask(
+        begins(recipe, model, data={"train": foreign(corpus, tmp_path), "dev": None}, tokenizer=characters)
+    )
+    learned, built = load_bundle(model).model, task.build()
+    assert task.inputs.tokenizer.tokens == ("", "ö", "c", "ä", "a")
+    features = torch.randn(2, 5, learned.head.in_features)
+    heard, hears = learned.head(features)[..., [0, 3, 1]], built.head(features)[..., [0, 2, 4]]
+    assert torch.allclose(heard, hears, atol=1e-6)
+    assert not torch.isin(built.head.weight[[1, 3]], learned.head.weight).any()
+    assert torch.equal(built.label_prior[[0, 2, 4]], learned.label_prior[[0, 3, 1]])
+    if layers:
+        read = torch.rand(2, 5, 3)
+        ours, theirs = torch.zeros(2, 5, 5), torch.zeros(2, 5, 5)
+        ours[..., [0, 2, 4]], theirs[..., [0, 3, 1]] = read, read
+        assert torch.allclose(built.feedback(ours), learned.feedback(theirs), atol=1e-6)
+    of_tokens = ("head", "feedback", "label_prior")
+    wanted = {name: value for name, value in learned.state_dict().items() if not name.startswith(of_tokens)}
+    assert all(torch.equal(built.state_dict()[name], value) for name, value in wanted.items())
+
+
+def test_it_learns_letters_that_it_could_not_write(recipe, trained, corpus, tmp_path):
+    data = {"train": foreign(corpus, tmp_path), "dev": foreign(corpus, tmp_path)}
+    console = Console(file=io.StringIO(), width=200)
+    beginning = begins(recipe, trained(change(recipe, training={"epochs": 30})), data=data, training={"epochs": 20})
+    result = train(beginning, tmp_path, console=console)
+    assert result.dev_wer < 0.3
+    resumed = train(beginning, tmp_path, resume=True, console=console)
+    assert resumed.steps == result.steps
+    assert set("äö") < load_bundle(result.model).tokenizer.characters
+
+
+def test_subwords_are_made_anew_where_they_cannot_write_the_transcripts(recipe, trained, corpus, tmp_path):
+    recipe = change(recipe, tokenizer={"kind": "bpe", "vocabulary_size": 12})
+    model = trained(recipe)
+    assert SpeechTask(begins(recipe, model)).inputs.tokenizer.model == load_bundle(model).tokenizer.model
+    task = SpeechTask(begins(recipe, model, data={"train": foreign(corpus, tmp_path), "dev": None}))
+    assert task.inputs.tokenizer.size == 13
+    assert task.inputs.tokenizer.characters == set("aäcö ")
+    ours, theirs = (tokens.index(" ") for tokens in (task.inputs.tokenizer.tokens, load_bundle(model).tokenizer.tokens))
+    assert torch.equal(task.build().head.weight[ours], load_bundle(model).model.head.weight[theirs])
+
+
+def test_letters_of_dev_alone_are_named(recipe, trained, corpus, tmp_path):
+    with pytest.raises(TextError, match=r"'ä' \(U\+00E4.*; add them to tokenizer.characters, map them.*text.drop$"):
+        SpeechTask(begins(recipe, trained(recipe), data={"dev": foreign(corpus, tmp_path)}))
+    pieces = change(recipe, tokenizer={"kind": "bpe", "vocabulary_size": 12})
+    with pytest.raises(TextError, match=r"'ä' \(U\+00E4[^;]*; map them.*text.drop$"):
+        SpeechTask(begins(pieces, trained(pieces), data={"dev": foreign(corpus, tmp_path)}))
 
 
 def test_no_model_is_named(recipe, tmp_path):
