@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import ablation
 import an4
@@ -19,9 +20,11 @@ import manifest
 import numpy as np
 import pytest
 import simulation
+import soundfile
 import torch
 import training
 import transcription
+import word_times
 from harness import Report
 from training import Packed, Shape, SpeechBrain
 
@@ -263,3 +266,31 @@ def test_rules_that_choose_an_epoch(tmp_path: Path) -> None:
 
 def test_pauses_of_an_ablation_do_not_count() -> None:
     assert ablation.duration([{"seconds": seconds} for seconds in (11.0, 21.0, 1031.0, 1041.0)]) == 42.0
+
+
+def test_instants_of_joined_utterances_are_where_speech_begins_and_ends(tmp_path: Path) -> None:
+    utterances = []
+    for name, speaker, quiet, loud in (("a", "s", 0.5, 1.0), ("b", "s", 0.25, 0.75), ("c", "t", 0.5, 0.5)):
+        tone = np.sin(np.arange(round(16000 * loud)))
+        waveform = np.concatenate((np.zeros(round(16000 * quiet)), tone, np.zeros(4000)))
+        soundfile.write(tmp_path / f"{name}.wav", 0.5 * waveform, 16000)
+        utterances.append(Utterance(tmp_path / f"{name}.wav", len(waveform) / 16000, name, speaker=speaker))
+    (joined,) = word_times.join(utterances, 16000, 30.0)
+    assert joined.texts == ("a", "b")
+    assert joined.instants == pytest.approx((0.5, 1.5, 2.25), abs=0.03)  # windows are 20 ms long
+
+
+def test_instants_are_placed_where_tokens_are_said() -> None:
+    emissions = torch.full((1, 40, 4), 0.01)
+    emissions[..., 0] = 0.97
+    for token, frame in ((1, 10), (3, 19), (2, 24), (2, 26)):  # "a bb", 0.04 s a frame
+        emissions[0, frame, [0, token]] = emissions[0, frame, [token, 0]]
+    recognizer = SimpleNamespace(
+        normalizer=str.lower,
+        tokenizer=CharTokenizer("ab "),
+        frame_seconds=0.04,
+        log_probs=lambda waveforms: (emissions.log(), torch.tensor([40])),
+    )
+    placed = word_times.place(recognizer, word_times.Joined(torch.zeros(25600), ("A", "BB"), (0.0, 0.0, 0.0)))
+    assert placed["tokens"] == pytest.approx((9.5 * 0.04, (10.5 + 23.5) / 2 * 0.04, 26.5 * 0.04))
+    assert placed["words"] == pytest.approx((9.5 * 0.04 - 0.1, (10.5 + 23.5) / 2 * 0.04, 26.5 * 0.04 + 0.1))
