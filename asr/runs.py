@@ -44,18 +44,22 @@ def scored(path: Path) -> Path:
     return Path(test)
 
 
+def begin_anew(run: Path) -> None:
+    """Make the folder of a training, or remove what an earlier one has left there, and nothing else."""
+    run.mkdir(parents=True, exist_ok=True)
+    for path in _traces(run):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def goes_on(run: Path, resume: bool, overwrite: bool) -> bool:
-    """Whether to go on with the training in a folder. Clears the folder if asked to begin anew there.
+    """Whether to go on with the training in a folder, or begin anew there.
 
     Raises:
         ConfigError: the folder holds a training and nothing was said of it, or a model without what would go on.
     """
-    traces = [path for name in TRACES if (path := run / name).exists()]
     if overwrite:
-        for path in traces:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
         return False
-    if traces and not resume:
+    if _traces(run) and not resume:
         raise ConfigError(
             f"{run}: holds a training already; go on with it (--resume), replace it (--overwrite), "
             "or name another folder"
@@ -66,3 +70,7 @@ def goes_on(run: Path, resume: bool, overwrite: bool) -> bool:
             f"{run}: holds a model, but no last.ckpt to go on from; replace it (--overwrite), or name another folder"
         )
     return begun
+
+
+def _traces(run: Path) -> list[Path]:
+    return [path for name in TRACES if (path := run / name).exists()]

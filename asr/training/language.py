@@ -80,7 +80,8 @@ def train_language_model(
         train: normalised sentences.
         dev: others, which choose the best epoch; there may be none.
         run: folder for the model, the last checkpoint, logs and pictures.
-        resume: go on from `run/last.ckpt`, bit for bit (on the CPU) as if there had been no stop.
+        resume: go on from `run/last.ckpt`, bit for bit (on the CPU) as if there had been no stop. Otherwise what an
+            earlier training has left in the folder is removed, once recipe and data are known to be usable.
         console: where progress is shown; standard error by default.
 
     Raises:

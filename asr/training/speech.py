@@ -48,7 +48,8 @@ def train(recipe: Recipe, run: Path | str, resume: bool = False, console: Consol
     Args:
         recipe: the experiment.
         run: folder for the bundle, the last checkpoint, logs and pictures.
-        resume: go on from `run/last.ckpt`, bit for bit (on the CPU) as if there had been no stop.
+        resume: go on from `run/last.ckpt`, bit for bit (on the CPU) as if there had been no stop. Otherwise what an
+            earlier training has left in the folder is removed, once recipe and data are known to be usable.
         console: where progress is shown; standard error by default.
 
     Raises:

@@ -16,6 +16,7 @@ from torch import nn
 
 from asr.errors import TrainingError
 from asr.model.precision import choose_precision
+from asr.runs import begin_anew
 from asr.training.averaging import Candidates
 from asr.training.interruption import Interruption
 from asr.training.meter import StepMeter
@@ -72,7 +73,8 @@ class Trainer(Generic[ModelT, BatchT]):
             KeyboardInterrupt: a stop was asked for; the state is saved.
         """
         position = self.state.position
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if position.step == 0 and self.accelerator.is_main_process:
+            begin_anew(self.folder)  # not before all that can be wrong with the recipe and its data has been found
         with self.progress, Interruption() as interruption:
             self._introduce()
             if position.step == 0 and self.task.begins_trained and self.task.has_dev:

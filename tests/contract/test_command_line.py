@@ -304,6 +304,8 @@ def test_training_is_neither_lost_nor_repeated(tmp_path: Path) -> None:
     with pytest.raises(asr.errors.ConfigError, match=r"holds a training already; go on with it \(--resume\)"):
         runs.goes_on(tmp_path, resume=False, overwrite=False)
     assert runs.goes_on(tmp_path, resume=False, overwrite=True) is False
+    assert (tmp_path / "model").exists(), "the new training may not come to begin"
+    runs.begin_anew(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"], "only what training wrote is removed"
     (tmp_path / "model").mkdir()
     with pytest.raises(asr.errors.ConfigError, match=r"holds a model, but no last\.ckpt to go on from"):

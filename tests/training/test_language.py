@@ -142,6 +142,14 @@ def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
         train_language_model(many, TRAIN, DEV, tmp_path, console=quiet())
 
 
+def test_a_model_is_not_lost_to_a_text_that_cannot_be_learned(tmp_path: Path) -> None:
+    model = train_language_model(recipe(epochs=1), TRAIN, DEV, tmp_path, console=quiet()).model
+    with pytest.raises(LanguageModelError):
+        train_language_model(recipe(epochs=1), [], DEV, tmp_path, console=quiet())
+    assert load_recurrent(model)
+    assert (tmp_path / CHECKPOINT).exists()
+
+
 def test_words_are_cut_in_one_way() -> None:
     with pytest.raises(ConfigError, match=r"rnn: .*tokenizer\.dropout is for recognisers; set it to 0") as caught:
         parse_settings(LanguageRecipe, {"tokenizer": {"kind": "bpe", "dropout": 0.1}}, "rnn")

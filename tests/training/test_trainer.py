@@ -317,6 +317,19 @@ def test_characters_outside_the_vocabulary_stop_it_before_it_begins(recipe, tmp_
     assert not (tmp_path / "run").exists()
 
 
+def test_an_earlier_training_is_replaced_by_one_that_can_begin_and_by_no_other(recipe, tmp_path):
+    model = train(change(recipe, training={"epochs": 1}), tmp_path, console=quiet()).model
+    (tmp_path / "evaluation.json").write_text("of that model")
+    learned = (model / "model.safetensors").read_bytes()
+    with pytest.raises(TextError):
+        train(change(recipe, tokenizer={"characters": "abc"}), tmp_path, console=quiet())
+    assert (model / "model.safetensors").read_bytes() == learned
+    assert (tmp_path / "last.ckpt").exists()
+    train(change(recipe, training={"epochs": 2}), tmp_path, console=quiet())
+    assert (model / "model.safetensors").read_bytes() != learned
+    assert not (tmp_path / "evaluation.json").exists()
+
+
 def test_utterances_that_ctc_cannot_align_are_named_and_the_training_goes_on(recipe, corpus, tmp_path):
     short = tmp_path / "short.wav"
     soundfile.write(short, np.zeros(3200, dtype=np.float32), 16000)
