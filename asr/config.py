@@ -188,9 +188,9 @@ class ObjectiveConfig(Settings):
     """Share of the loss that is the mean CTC of model.intermediate_layers (Lee & Watanabe 2021, arXiv 2102.03216):
     0.3 in that paper, 0.5 for self-conditioned models (Nozaki & Komatsu 2021, arXiv 2104.02724)."""
     label_prior: NonNegative = 0.0
-    """CTC of the last layer's posteriors divided by their running mean to this power. At 0.3 they are less peaky and
-    token times better (Huang et al. 2024, arXiv 2406.02560); towards 1 blanks do not take over early (Zeyer et al.
-    2021, 2105.14849)."""
+    """CTC of the last layer's posteriors divided by their running mean to this power. At 0.3 they are less peaky, and
+    token times better (Huang et al. 2024, arXiv 2406.02560), which with recurrent layers they were not; towards 1
+    blanks do not take over early (Zeyer et al. 2021, 2105.14849)."""
     confidence_penalty: NonNegative = 0.0
     """Weight of the divergence of posteriors from uniform (Pereyra et al. 2017, arXiv 1701.06548), e.g. 0.01."""
 
