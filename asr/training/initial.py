@@ -1,7 +1,7 @@
 """The model that a training begins with, where that is not a new one: to go on with other data, or to adapt it."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -49,7 +49,7 @@ def load_initial(recipe: Recipe) -> Bundle | None:
     return bundle
 
 
-def extend_tokenizer(recipe: Recipe, learned: Tokenizer, texts: Iterable[str]) -> Tokenizer:
+def extend_tokenizer(recipe: Recipe, learned: Tokenizer, texts: Sequence[str]) -> Tokenizer:
     """The vocabulary of a training that begins with a model, which may be of another language.
 
     The recipe's characters, if it gives them; the model's own vocabulary, if that can write the transcripts; otherwise
@@ -60,7 +60,6 @@ def extend_tokenizer(recipe: Recipe, learned: Tokenizer, texts: Iterable[str]) -
         learned: the model's.
         texts: normalised transcripts.
     """
-    texts = list(texts)
     lacking = sorted(set().union(*texts) - learned.characters)
     if isinstance(learned, CharTokenizer):
         return CharTokenizer(recipe.tokenizer.characters or "".join((*learned.tokens, *lacking)))
