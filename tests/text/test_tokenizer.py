@@ -162,3 +162,5 @@ def test_coverage_of_what_was_learnt(tokenizer: Tokenizer) -> None:
     check_coverage("".join(tokenizer.characters), iter(TEXTS))
     with pytest.raises(TextError, match=r"1 characters outside.*'z' \(.*\) 2x;"):
         check_coverage(tokenizer, [*TEXTS, "zz"])
+    with pytest.raises(TextError, match=r" 2x; train on, with transcripts that have them, map them"):
+        check_coverage(tokenizer, [*TEXTS, "zz"], learned=True)
