@@ -60,7 +60,7 @@ def tune(
 
     Confidences are fitted for greedy decoding and for beam search apart, the latter with the language model that is
     stored in the model, if any. If the one given makes no fewer errors than decoding without it, that is an error, and
-    the model stays as it is. So it is if rescoring is worse than beam search.
+    the model stays as it is. So it is if rescoring leaves as many.
     """
     from asr.dataset import Manifest
     from asr.decoding.compilation import on_compilation
@@ -147,7 +147,7 @@ def _weigh_rescoring(
     """Search the weights of rescoring, show them, and add them to those of the search.
 
     Raises:
-        ConfigError: rescoring makes the error rate worse.
+        ConfigError: rescoring does not lower the error rate.
     """
     from asr.decoding.tune_rescoring import render, tune_rescoring
 
@@ -156,9 +156,9 @@ def _weigh_rescoring(
     show(render(tuning))
     if tuning.is_fault:
         raise ConfigError(
-            f"{name}: a fault, not a result: rescoring with it is worse on {dev.manifest} than beam search alone "
-            f"({tuning.wer:.2%} WER against {tuning.beam_wer:.2%}), so nothing was stored; train it on more text, or "
-            "leave out --rescore"
+            f"{name}: a fault, not a result: rescoring with it is no better on {dev.manifest} than beam search "
+            f"alone ({tuning.wer:.2%} WER against {tuning.beam_wer:.2%}), so nothing was stored; train it on more "
+            "text, or leave out --rescore"
         )
     return weights.model_copy(update={"rescoring": tuning.weights, "dev_wer": tuning.wer})
 

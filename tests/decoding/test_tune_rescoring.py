@@ -51,3 +51,10 @@ def test_a_model_that_knows_nothing_of_it_is_a_fault(lm: asr.lm.NgramModel) -> N
     assert tuning.beam_wer == 0.0
     assert tuning.wer > 0.0
     assert tuning.is_fault
+
+
+def test_a_model_that_repairs_nothing_is_a_fault(lm: asr.lm.NgramModel) -> None:
+    """It is indifferent, so that it leaves the errors of the search where there are some."""
+    tuning = tune_rescoring(HEARD, TOKENIZER, NORMALIZER, lm, Fond("c", 0.0), BEFORE, beam_size=10)
+    assert tuning.wer == tuning.beam_wer == pytest.approx(2 / 9)
+    assert tuning.is_fault
