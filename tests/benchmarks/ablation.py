@@ -45,6 +45,7 @@ ROWS = {
     "speeds, wide": WIDE,
     "recipe": DEFAULT,
     "recipe, self-conditioned": f"{DEFAULT} {SELF_CONDITIONED}",
+    "recipe, twice the masks": f"{DEFAULT} augment.time_masks=4",
     "intermediate": "model.intermediate_layers=[2] objective.intermediate_weight=0.3",
     "self-conditioned": SELF_CONDITIONED,
     "consistency, intermediate": (
