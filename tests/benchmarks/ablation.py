@@ -45,7 +45,8 @@ ROWS = {
     "speeds, wide": WIDE,
     "recipe": DEFAULT,
     "recipe, self-conditioned": f"{DEFAULT} {SELF_CONDITIONED}",
-    "recipe, twice the masks": f"{DEFAULT} augment.time_masks=4",
+    "recipe, masks none": f"{DEFAULT} augment.time_masks=0 augment.frequency_masks=0",
+    "recipe, dropout 0.1": f"{DEFAULT} model.dropout=0.1",
     "intermediate": "model.intermediate_layers=[2] objective.intermediate_weight=0.3",
     "self-conditioned": SELF_CONDITIONED,
     "consistency, intermediate": (
