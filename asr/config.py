@@ -123,8 +123,8 @@ class AugmentConfig(Settings):
     """A random moment of each utterance moves by up to so many frames, an eighth of them at most, and both sides are
     stretched or squeezed (Park et al. 2019), e.g. 40."""
     frequency_masks: Count = 2
-    frequency_mask_bins: Count = 20
-    time_masks: Count = 5
+    frequency_mask_bins: Count = 15
+    time_masks: Count = 2
     time_mask_fraction: Fraction = 0.05
     """Longest time mask, as a share of the utterance's frames."""
 
@@ -138,7 +138,8 @@ class AugmentConfig(Settings):
 class ModelConfig(Settings):
     """Convolutional subsampling, recurrent layers, CTC head."""
 
-    subsampling: Literal[2, 3, 4] = 4
+    subsampling: Literal[2, 3, 4] = 3
+    """Feature frames for one that CTC sees, of 30 ms if they are of 10; words that are spelled out want short ones."""
     channels: PositiveCount = 32
     """Channels of the subsampling convolutions."""
     cell: Literal["lstm", "gru", "rnn"] = "lstm"

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from asr.audio import info
 from asr.audio.files import SLACK_SECONDS
-from asr.config import FeatureConfig
+from asr.config import FeatureConfig, ModelConfig
 from asr.dataset.manifest import Utterance, read_lines
 from asr.dataset.overlap import Contents, Recordings, Stretch
 from asr.errors import AudioError, ManifestError
@@ -78,7 +78,7 @@ def check(
     normalizer: Normalizer,
     vocabulary: Tokenizer | Subwords | str | None = None,
     features: FeatureConfig | None = None,
-    subsampling: int = 4,
+    subsampling: int = ModelConfig().subsampling,
     limits: tuple[float, float] = (0.0, math.inf),
     progress: Callable[[int], object] = lambda lines: None,
 ) -> CheckReport:

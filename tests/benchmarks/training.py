@@ -40,7 +40,7 @@ class Shape:
     def config(self) -> ModelConfig:
         """Our model of this shape."""
         return ModelConfig.model_validate(
-            {"cell": self.cell, "layers": self.layers, "units": self.units, "dropout": 0.0}
+            {"cell": self.cell, "layers": self.layers, "units": self.units, "subsampling": 4, "dropout": 0.0}
         )
 
 

@@ -354,7 +354,7 @@ def test_check_takes_what_the_recipe_says_of_tokens_and_lengths(tmp_path: Path) 
     (tmp_path / "m.jsonl").write_text(
         "".join(
             json.dumps({"audio_filepath": "a.wav", "duration": seconds, "text": "seven"}) + "\n"
-            for seconds in (0.15, 2.0)
+            for seconds in (0.1, 2.0)
         )
     )
     recipe = tmp_path / "a.toml"

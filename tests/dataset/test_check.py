@@ -93,7 +93,7 @@ def test_every_bad_line_is_listed(tmp_path: Path) -> None:
         line("aabbc", duration=0.25),
         {"duration": 1.0},
     )
-    report = check(path, NORMALIZER)
+    report = check(path, NORMALIZER, subsampling=4)
     lines = {int(problem.removeprefix(f"{path}:").split(":")[0]): problem for problem in report.problems}
     assert len(report.problems) == len(lines)
     assert list(lines) == [2, 3, 5, 6, 7, 9, 12]
@@ -139,10 +139,12 @@ def test_repeats_need_a_blank_between(tmp_path: Path) -> None:
 
 def test_subwords_need_no_frame_for_each_character(tmp_path: Path) -> None:
     path = manifest(tmp_path, line("eight", duration=0.15), line("one two", 0.05), line("no no no", duration=0.15))
-    (problem, *more) = [problem.removeprefix(f"{path}:") for problem in check(path, NORMALIZER).problems]
+    (problem, *more) = [problem.removeprefix(f"{path}:") for problem in check(path, NORMALIZER, subsampling=4).problems]
     assert problem.startswith("1: 5 tokens need 5 frames for CTC, and the audio gives 4")
     assert len(more) == 2
-    (problem,) = [problem.removeprefix(f"{path}:") for problem in check(path, NORMALIZER, Subwords()).problems]
+    (problem,) = [
+        problem.removeprefix(f"{path}:") for problem in check(path, NORMALIZER, Subwords(), subsampling=4).problems
+    ]
     assert problem.startswith("3: 3 tokens need 5 frames for CTC, and the audio gives 4")
 
 

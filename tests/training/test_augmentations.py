@@ -36,8 +36,8 @@ def test_panels_are_those_of_what_is_on(corpus):
         "gain_db = 6",
         "vocal_tract = 0.1",
         "time_warp_frames = 40",
-        "frequency_masks = 2, frequency_mask_bins = 20",
-        "time_masks = 5, time_mask_fraction = 0.05",
+        "frequency_masks = 2, frequency_mask_bins = 15",
+        "time_masks = 2, time_mask_fraction = 0.05",
         "all of them",
     ]
     off = {"frequency_mask_bins": 0, "time_mask_fraction": 0.0, "speeds": (1.0, 1.0), "vocal_tract": 0.1}
@@ -55,7 +55,7 @@ def test_each_panel_is_one_augmentation_by_itself(corpus):
     assert torch.equal(found["vocal_tract = 0.1"], warped[0])
     torch.manual_seed(5)
     masked = SpecAugment(AugmentConfig(frequency_masks=0))(plain, lengths)
-    assert torch.equal(found["time_masks = 5, time_mask_fraction = 0.05"], masked[0])
+    assert torch.equal(found["time_masks = 2, time_mask_fraction = 0.05"], masked[0])
     # louder or softer, the shape of the spectrum stays
     assert torch.allclose(found["gain_db = 6"], plain[0], atol=1e-3)
     assert len(found["speeds = 0.9"]) > len(plain[0]) > len(found["speeds = 1.1"])
