@@ -121,7 +121,7 @@ def test_wrong_recipe_is_named(trained, asr_command, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.toml"
     for text, said in [
         (source.replace("units", "unit"), f"{wrong}:14: unknown key model.unit"),
-        (source.replace("epochs = 8", "epochs = -1"), f"{wrong}:18: training.epochs"),
+        (source.replace("epochs = 8", "epochs = -1"), f"{wrong}:19: training.epochs"),
     ]:
         wrong.write_text(text, encoding="utf-8")
         status, _, errors = asr_command("train", wrong, "--run", tmp_path / "run")

@@ -28,6 +28,7 @@ channels = 8
 layers = 1
 units = 64
 dropout = 0.0
+subsampling = 4
 
 [training]
 epochs = 8

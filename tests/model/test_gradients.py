@@ -175,7 +175,7 @@ def test_a_trained_encoder_reads_what_its_model_hears_feedback_included():
 
 
 def test_audio_that_is_too_short_is_named():
-    with pytest.raises(ConfigError, match=r"--frames 100: the audio has 13; give more audio"):
+    with pytest.raises(ConfigError, match=r"--frames 100: the audio has 17; give more audio"):
         trained_encoder("m", conditioned(), torch.zeros(8000), frames=100)
 
 
@@ -219,4 +219,4 @@ def test_command_measures_bundles_listening_to_noise_or_to_recordings(tmp_path):
     assert spoken != noise
     assert "name a model that is to listen" in CliRunner().invoke(app, ["inspect", "gradients", "--audio", "a"]).stderr
     status, _, errors = run("--frames", 70, "--audio", tmp_path / "talk.wav")
-    assert (status, errors) == (1, "asr: --frames 70: the audio has 13; give more audio, or ask for fewer frames\n")
+    assert (status, errors) == (1, "asr: --frames 70: the audio has 17; give more audio, or ask for fewer frames\n")
