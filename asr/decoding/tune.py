@@ -89,7 +89,7 @@ class Tuning:
         without it, dev cannot tell, and it is at fault only if it makes some. At a weight of 0 its probabilities do not
         count, but which words it knows does, by `unknown_score`; that may be all that helps.
         """
-        return self.best.wer > self.plain_wer or self.best.wer == self.plain_wer > 0
+        return no_better(self.best.wer, self.plain_wer)
 
     @property
     def weights(self) -> TunedWeights:
@@ -165,6 +165,11 @@ def tune(
         step = step[0] / 2, step[1] / 2
         best = visit(_around(best, *step))
     return Tuning(tuple(points.values()), lm.unit, beam_size, greedy_wer, beam_wer)
+
+
+def no_better(wer: float, before: float) -> bool:
+    """Whether an error rate is no lower than the one before; where both are 0 nothing can be told, and it is False."""
+    return wer >= before and wer > 0
 
 
 def _bonuses(unit: Unit, bonus: float) -> tuple[float, float]:

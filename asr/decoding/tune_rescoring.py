@@ -17,7 +17,7 @@ from asr.decoding.beam import BeamSearch
 from asr.decoding.decoder import SPARE, TunedWeights, distinct
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.rescore import READINGS, RescoringWeights, SearchWeights, remainder
-from asr.decoding.tune import Emissions
+from asr.decoding.tune import Emissions, no_better
 from asr.evaluation.rates import score
 from asr.lm.ngram import NgramModel
 from asr.lm.rnn import RnnModel
@@ -56,7 +56,7 @@ class RescoringTuning:
 
         Where there are none without it, dev cannot tell, and it is at fault only if it makes some.
         """
-        return self.wer > self.beam_wer or self.wer == self.beam_wer > 0
+        return no_better(self.wer, self.beam_wer)
 
 
 def render(tuning: RescoringTuning) -> str:
