@@ -47,8 +47,6 @@ ROWS = {
     "recipe, self-conditioned": f"{DEFAULT} {SELF_CONDITIONED}",
     "recipe, masks none": f"{DEFAULT} augment.time_masks=0 augment.frequency_masks=0",
     "recipe, dropout 0.1": f"{DEFAULT} model.dropout=0.1",
-    "recipe, dropout 0.1, masks none": f"{DEFAULT} model.dropout=0.1 augment.time_masks=0 augment.frequency_masks=0",
-    "recipe, dropout 0.1, three speeds": f"{DEFAULT} model.dropout=0.1 augment.speeds=[0.9,1.0,1.1]",
     "intermediate": "model.intermediate_layers=[2] objective.intermediate_weight=0.3",
     "self-conditioned": SELF_CONDITIONED,
     "consistency, intermediate": (
