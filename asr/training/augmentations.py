@@ -186,7 +186,7 @@ def _draw(shown: Sequence[Panel], features: FeatureConfig, utterance: Utterance,
     ticks = [hz for hz in TICKS_HZ if float(centres[0]) <= hz <= float(centres[-1])]
     low, high = torch.quantile(shown[0].features, torch.tensor([0.02, 0.998])).tolist()
     longest = max(len(panel.features) for panel in shown) * features.hop_seconds
-    grid = figure.subplots(rows, 2, sharex=True, sharey=True, squeeze=False).flat
+    grid = figure.subplots(rows, 2, sharex=True, sharey=True, squeeze=False).ravel().tolist()
     for axes, panel in zip(grid, shown, strict=False):
         extent = (0.0, len(panel.features) * features.hop_seconds, -0.5, bins - 0.5)
         axes.imshow(
@@ -195,8 +195,9 @@ def _draw(shown: Sequence[Panel], features: FeatureConfig, utterance: Utterance,
         axes.set_title(panel.title, fontsize="medium")
         axes.set(xlim=(0.0, longest), ylim=(-0.5, bins - 0.5))
         axes.set_yticks([int((centres < hz).sum()) for hz in ticks], [f"{hz / 1000:g} kHz" for hz in ticks])
-    for axes in list(grid)[len(shown) :]:
+    for axes in grid[len(shown) :]:
         axes.set_visible(False)
-    for axes in figure.axes[-2:]:
+    for axes in grid[: len(shown)][-2:]:  # the lowest of each column, even where the last place is empty
         axes.set_xlabel("seconds")
+        axes.tick_params(labelbottom=True)
     save_picture(figure, path)

@@ -105,6 +105,22 @@ def test_picture_is_whole_and_draws_are_left_alone(recipe, corpus, tmp_path):
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "c.png").read_bytes(), "the first one, drawn alike"
 
 
+@pytest.mark.parametrize("speeds", [(1.0, 1.1), (0.9, 1.0, 1.1)])
+def test_every_axes_has_its_panel_and_each_column_its_seconds(recipe, corpus, tmp_path, monkeypatch, speeds):
+    drawn = []
+    monkeypatch.setattr("asr.training.augmentations.save_picture", lambda figure, path: drawn.append(figure))
+    augment = OFF.model_copy(update={"speeds": speeds})
+    draw_augmentations(recipe.model_copy(update={"augment": augment}), Manifest(corpus / "train.jsonl"), tmp_path / "a")
+    seen = [axes for axes in drawn[0].axes if axes.get_visible()]
+    assert [axes.get_title() for axes in seen] == [
+        "as it is",
+        *(f"speeds = {speed}" for speed in speeds if speed != 1.0),
+        "all of them",
+    ]
+    labelled = [axes.get_xlabel() == "seconds" for axes in seen]
+    assert labelled == [place >= len(seen) - 2 for place in range(len(seen))]
+
+
 def test_what_cannot_be_shown_is_said(recipe, corpus, tmp_path):
     manifest = Manifest(corpus / "train.jsonl")
     with pytest.raises(ManifestError, match=r"train\.jsonl: no utterance is called nobody; the first one is train-0"):
